@@ -1,0 +1,1 @@
+"""The parts put together: web pages, JSON API, command line, worker."""

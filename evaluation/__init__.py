@@ -1,0 +1,1 @@
+"""What the judgements mean: statistics, report cards, studies, judges, reports."""

@@ -1,0 +1,1 @@
+"""Asking people: tasks, blind assignment, intake, importers, exporters, simulated raters."""

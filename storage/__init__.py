@@ -1,0 +1,1 @@
+"""Where the nouns are kept: records, errors, database, snapshots, models, jobs."""

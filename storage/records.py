@@ -1,0 +1,426 @@
+"""The nouns of Tandem: what people were shown, what they said about it, and what was made of it.
+
+Records are frozen. A correction is a new record, so history is never edited. Identifiers of prompts
+and responses are digests of their content, so that importing a file twice adds nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal, NewType, TypedDict
+
+from storage.errors import InvalidAnswer, InvalidData
+
+ProjectId = NewType("ProjectId", str)
+PromptId = NewType("PromptId", str)
+ResponseId = NewType("ResponseId", str)
+TaskId = NewType("TaskId", str)
+AssignmentId = NewType("AssignmentId", str)
+AnnotatorId = NewType("AnnotatorId", str)
+SubmissionId = NewType("SubmissionId", str)
+SnapshotId = NewType("SnapshotId", str)
+ModelId = NewType("ModelId", str)
+JobId = NewType("JobId", str)
+StudyId = NewType("StudyId", str)
+
+LOWEST_RATING, HIGHEST_RATING = 1, 7
+STRONGEST_CHOICE = 3
+
+
+class Message(TypedDict):
+    """One turn of a conversation, as chat templates and TRL write it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Role(StrEnum):
+    """What a person may do. Each role may do everything that the later ones may."""
+
+    ADMINISTRATOR = "administrator"
+    RESEARCHER = "researcher"
+    ANNOTATOR = "annotator"
+    PARTICIPANT = "participant"
+
+
+class Kind(StrEnum):
+    """Who is behind a judgement. Simulated judgements are marked wherever they are shown."""
+
+    PERSON = "person"
+    PROGRAM = "program"
+    SIMULATED = "simulated"
+
+
+class Split(StrEnum):
+    """Which part of the data a prompt belongs to, for every snapshot and model alike."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class JobState(StrEnum):
+    """How far a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_over(self) -> bool:
+        """True when nothing more will happen."""
+        return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+
+def digest(*parts: object, length: int = 16) -> str:
+    """Hexadecimal SHA-256 of the parts as canonical JSON, cut to `length` digits."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def as_messages(prompt: str | Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
+    """A prompt in either written form, as messages.
+
+    Raises:
+        InvalidData: It is empty, or a turn has no known role or no text.
+    """
+    if isinstance(prompt, str):
+        prompt = [{"role": "user", "content": prompt}]
+    if not isinstance(prompt, Sequence) or not prompt:
+        raise InvalidData(
+            f"A prompt is a text or a list of {{role, content}} with at least one turn; got {prompt!r}."
+        )
+    messages: list[Message] = []
+    for turn in prompt:
+        role = turn.get("role") if isinstance(turn, Mapping) else None
+        content = turn.get("content") if isinstance(turn, Mapping) else None
+        if role not in ("system", "user", "assistant") or not isinstance(content, str):
+            raise InvalidData(
+                "Each turn of a prompt needs a role (system, user or assistant) and a text as content;"
+                f" got {turn!r}."
+            )
+        messages.append(Message(role=role, content=content))
+    if not any(message["content"].strip() for message in messages if message["role"] != "system"):
+        raise InvalidData("A prompt needs some text; this one is empty.")
+    return tuple(messages)
+
+
+def split_of(messages: Sequence[Message]) -> Split:
+    """The part of the data that a prompt belongs to: 70 % train, 10 % validation, 20 % test.
+
+    The choice depends on the letters and digits of the conversation alone, so a prompt falls in the
+    same part in every snapshot, project and study, also when only spacing, case or punctuation differ.
+    """
+    text = "".join(c for m in messages for c in m["content"].lower() if c.isalnum())
+    bucket = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) % 100
+    if bucket < 70:
+        return Split.TRAIN
+    return Split.VALIDATION if bucket < 80 else Split.TEST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A body of prompts and what is asked about their responses."""
+
+    id: ProjectId
+    name: str
+    guidelines: str = ""
+    task_type: str = "pair_with_ratings"
+    """Name of an entry of `feedback.tasks.TASKS`."""
+    overlap: int = 1
+    """How many annotators judge each task."""
+    simulated: bool = False
+    """True when simulated raters may have judged here; then every screen and export says so."""
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A conversation that wants an answer."""
+
+    id: PromptId
+    project: ProjectId
+    messages: tuple[Message, ...]
+    tags: tuple[str, ...] = ()
+    source: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        project: ProjectId,
+        prompt: str | Sequence[Mapping[str, Any]],
+        *,
+        tags: Sequence[str] = (),
+        source: str = "",
+    ) -> Prompt:
+        """A prompt under the identifier that its content gives it."""
+        messages = as_messages(prompt)
+        return cls(
+            id=PromptId(digest(project, messages)),
+            project=project,
+            messages=messages,
+            tags=tuple(tags),
+            source=source,
+        )
+
+    @property
+    def split(self) -> Split:
+        """The part of the data this prompt belongs to."""
+        return split_of(self.messages)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """One answer to a prompt, and what wrote it."""
+
+    id: ResponseId
+    prompt: PromptId
+    text: str
+    policy: str = ""
+    """Name of the model (or person) that wrote it; empty when unknown."""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """Settings it was sampled with: temperature, top_p, max_new_tokens, seed."""
+
+    @classmethod
+    def of(
+        cls,
+        prompt: PromptId,
+        text: str,
+        *,
+        policy: str = "",
+        sampling: Mapping[str, Any] | None = None,
+    ) -> Response:
+        """A response under the identifier that its content gives it."""
+        if not isinstance(text, str) or not text.strip():
+            raise InvalidData(f"A response needs some text; got {text!r}.")
+        return cls(
+            id=ResponseId(digest(prompt, text, policy)),
+            prompt=prompt,
+            text=text,
+            policy=policy,
+            sampling=dict(sampling or {}),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotator:
+    """Whoever judges or works with Tandem: a person, or a program in a person's place."""
+
+    id: AnnotatorId
+    name: str
+    """Sign-in name; never exported."""
+    pseudonym: str
+    """What exports and pages of others show."""
+    role: Role = Role.ANNOTATOR
+    kind: Kind = Kind.PERSON
+    active: bool = True
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Two responses that `overlap` annotators are to judge, each in an order of their own."""
+
+    id: TaskId
+    project: ProjectId
+    prompt: PromptId
+    responses: tuple[ResponseId, ...]
+    type: str
+    """Name of an entry of `feedback.tasks.TASKS`."""
+    overlap: int
+    study: StudyId | None = None
+    """The study whose vote this is; None for feedback that models may learn from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """A task on one annotator's screen: the responses in the order shown, leased until a time."""
+
+    id: AssignmentId
+    task: TaskId
+    annotator: AnnotatorId
+    shown: tuple[ResponseId, ...]
+    """Left to right, as on the screen."""
+    probability: float
+    """Chance with which this task was drawn among those open to the annotator."""
+    leased: datetime
+    expires: datetime
+    submitted: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One annotator's verdict on two responses to the same prompt.
+
+    `left` and `right` say where each response stood on the screen, so that position bias can be
+    measured afterwards.
+    """
+
+    left: ResponseId
+    right: ResponseId
+    choice: int
+    """-3 left much better ... 0 tie ... +3 right much better."""
+    graded: bool = True
+    """False when only the direction was asked, so that -1, 0 and 1 are the only choices."""
+    both_bad: bool = False
+    """A tie between two responses that are both unusable."""
+
+    def __post_init__(self) -> None:
+        if self.left == self.right:
+            raise InvalidAnswer(f"Response {self.left!r} was compared with itself.")
+        strongest = STRONGEST_CHOICE if self.graded else 1
+        whole = isinstance(self.choice, int) and not isinstance(self.choice, bool)
+        if not whole or abs(self.choice) > strongest:
+            raise InvalidAnswer(
+                f"A choice is a whole number from -{strongest} (left) to {strongest} (right);"
+                f" got {self.choice!r}."
+            )
+        if self.both_bad and self.choice:
+            raise InvalidAnswer(
+                f"'Both bad' is a tie, so its choice is 0; got {self.choice}."
+                " Send either the choice or both_bad."
+            )
+
+    @property
+    def preferred(self) -> ResponseId | None:
+        """The better response, or None for a tie."""
+        if not self.choice:
+            return None
+        return self.left if self.choice < 0 else self.right
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """How good one annotator finds one response, from 1 (worst) to 7 (best).
+
+    People give whole numbers; imported scales that were mapped to 1-7 may lie between them.
+    """
+
+    response: ResponseId
+    value: float
+    aspect: str = "overall"
+
+    def __post_init__(self) -> None:
+        is_number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
+        if (
+            not is_number
+            or not math.isfinite(self.value)
+            or not (LOWEST_RATING <= self.value <= HIGHEST_RATING)
+        ):
+            raise InvalidAnswer(
+                f"A rating lies between {LOWEST_RATING} and {HIGHEST_RATING}; got {self.value!r}."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """Everything one annotator said of one task in one go. It is kept whole or not at all."""
+
+    id: SubmissionId
+    """Made by the sender; a resend of the same id changes nothing."""
+    annotator: AnnotatorId
+    prompt: PromptId
+    assignment: AssignmentId | None = None
+    """None for judgements that were imported from a file."""
+    study: StudyId | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    ratings: tuple[Rating, ...] = ()
+    active_seconds: float | None = None
+    """Time from first sight to submission without idle time; None when unknown."""
+    interface: str = "web"
+    received: datetime
+
+    def __post_init__(self) -> None:
+        if not self.comparisons and not self.ratings:
+            raise InvalidAnswer("A submission needs a choice or a rating; this one has neither.")
+        seconds = self.active_seconds
+        if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
+            raise InvalidAnswer(f"A judgement cannot take {seconds} seconds.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A frozen selection of judgements, named by the digest of its rows."""
+
+    id: SnapshotId
+    project: ProjectId
+    parent: SnapshotId | None
+    folder: str
+    """Relative to the data directory."""
+    rows: Mapping[str, int]
+    """How many, by table and split: {"comparisons/train": 812, ...}."""
+    simulated: bool
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A reward model or a policy, where it lies and where it came from."""
+
+    id: ModelId
+    name: str
+    purpose: Literal["reward", "policy"]
+    recipe: str
+    base: str
+    """Hugging Face name or folder it was trained from."""
+    folder: str
+    """Relative to the data directory."""
+    snapshot: SnapshotId | None = None
+    job: JobId | None = None
+    parents: tuple[ModelId, ...] = ()
+    """The reward models and the start that a policy was trained with."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    simulated: bool = False
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Slow work: a recipe with its complete configuration, and how far it is."""
+
+    id: JobId
+    kind: str
+    """Which recipe table: reward, policy, sample, judge."""
+    recipe: str
+    config: Mapping[str, Any]
+    state: JobState
+    step: int = 0
+    total: int | None = None
+    message: str = ""
+    error: str = ""
+    result: Mapping[str, Any] = field(default_factory=dict)
+    """What it made, for example {"model": id}."""
+    project: ProjectId | None = None
+    cancel_asked: bool = False
+    created: datetime
+    started: datetime | None = None
+    beat: datetime | None = None
+    """Last sign of life."""
+    finished: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """Policies put side by side, blinded, before participants."""
+
+    id: StudyId
+    code: str
+    """The unguessable end of the participants' link."""
+    name: str
+    project: ProjectId
+    arms: tuple[str, ...]
+    """Display names of the policies; the first is the one the study asks about."""
+    plan: Mapping[str, Any]
+    """Question, prompts, overlap and confidence, frozen before the first vote."""
+    opened: datetime
+    closed: datetime | None = None
+    simulated: bool = False

@@ -1,0 +1,1 @@
+"""Learning from the answers: backbone, objectives, reward models, policies."""
