@@ -1,8 +1,8 @@
 """A recipe: one thing Tandem can do, with options declared once and shown three times.
 
-The same frozen `Config` draws the command line, the web form and the job record. A package lists its
-recipes in a plain dict (`REWARDS`, `POLICIES`, `IMPORTERS`, `EXPORTERS`, `JUDGES`); adding one is a
-file and a line.
+The same frozen `Config` draws the command line, the web form and the job record. A package lists
+its recipes in a plain dict (`REWARDS`, `POLICIES`, `IMPORTERS`, `EXPORTERS`, `JUDGES`); adding one
+is a file and a line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class RecipeConfig(BaseModel):
         """Turn what a person typed into a checked configuration.
 
         Raises:
-            InvalidOption: A field is unknown, missing or out of bounds; names the field and the value.
+            InvalidOption: A field is unknown, missing or out of bounds; names field and value.
         """
         try:
             return cls.model_validate(dict(typed))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +32,9 @@ StudyId = NewType("StudyId", str)
 
 LOWEST_RATING, HIGHEST_RATING = 1, 7
 STRONGEST_CHOICE = 3
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""NUL, which PostgreSQL refuses, and halves of surrogate pairs, which are not Unicode text."""
 
 
 class Message(TypedDict):
@@ -86,6 +90,20 @@ def digest(*parts: object, length: int = 16) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
+def check_text(text: str, what: str) -> None:
+    """Refuse the two kinds of characters that not every database and file format can keep.
+
+    Raises:
+        InvalidData: The text holds a NUL character or half of a surrogate pair; says where.
+    """
+    found = _UNSTORABLE.search(text)
+    if found:
+        raise InvalidData(
+            f"{what} holds the character U+{ord(found.group()):04X} at position {found.start()},"
+            " which cannot be kept; remove it from the text."
+        )
+
+
 def as_messages(prompt: str | Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
     """A prompt in either written form, as messages.
 
@@ -96,7 +114,8 @@ def as_messages(prompt: str | Sequence[Mapping[str, Any]]) -> tuple[Message, ...
         prompt = [{"role": "user", "content": prompt}]
     if not isinstance(prompt, Sequence) or not prompt:
         raise InvalidData(
-            f"A prompt is a text or a list of {{role, content}} with at least one turn; got {prompt!r}."
+            "A prompt is a text or a list of {role, content} with at least one turn;"
+            f" got {prompt!r}."
         )
     messages: list[Message] = []
     for turn in prompt:
@@ -104,9 +123,10 @@ def as_messages(prompt: str | Sequence[Mapping[str, Any]]) -> tuple[Message, ...
         content = turn.get("content") if isinstance(turn, Mapping) else None
         if role not in ("system", "user", "assistant") or not isinstance(content, str):
             raise InvalidData(
-                "Each turn of a prompt needs a role (system, user or assistant) and a text as content;"
-                f" got {turn!r}."
+                "Each turn of a prompt needs a role (system, user or assistant) and a text as"
+                f" content; got {turn!r}."
             )
+        check_text(content, "A prompt")
         messages.append(Message(role=role, content=content))
     if not any(message["content"].strip() for message in messages if message["role"] != "system"):
         raise InvalidData("A prompt needs some text; this one is empty.")
@@ -117,7 +137,8 @@ def split_of(messages: Sequence[Message]) -> Split:
     """The part of the data that a prompt belongs to: 70 % train, 10 % validation, 20 % test.
 
     The choice depends on the letters and digits of the conversation alone, so a prompt falls in the
-    same part in every snapshot, project and study, also when only spacing, case or punctuation differ.
+    same part in every snapshot, project and study, also when only spacing, case or punctuation
+    differ.
     """
     text = "".join(c for m in messages for c in m["content"].lower() if c.isalnum())
     bucket = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) % 100
@@ -201,6 +222,8 @@ class Response:
         """A response under the identifier that its content gives it."""
         if not isinstance(text, str) or not text.strip():
             raise InvalidData(f"A response needs some text; got {text!r}.")
+        check_text(text, "A response")
+        check_text(policy, "The name of a policy")
         return cls(
             id=ResponseId(digest(prompt, text, policy)),
             prompt=prompt,

@@ -30,14 +30,16 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
+        """Refuse a moment without a zone; keep the others in UTC."""
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError(f"A moment needs a time zone; got {value!r}.")
         return value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
+        """Give the zone back that SQLite forgot."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -133,6 +135,14 @@ tasks = Table(
     Column("type", String(50), nullable=False),
     Column("overlap", Integer, CheckConstraint("overlap >= 1", name="overlap"), nullable=False),
     Column("study", ForeignKey("studies.id"), index=True),
+    # Seats nobody holds. It could be counted from the assignments, but then each draw of a task
+    # would read them all. `storage.tasks` changes it only together with a seat.
+    Column(
+        "free_seats",
+        Integer,
+        CheckConstraint("free_seats BETWEEN 0 AND overlap", name="free_seats"),
+        nullable=False,
+    ),
 )
 
 assignments = Table(
@@ -145,6 +155,8 @@ assignments = Table(
     # The unique pair below is what makes over-collection impossible under any concurrency.
     Column("seat", Integer),
     Column("shown", JSON, nullable=False),
+    # True when `shown` is the task's own order turned round; counted to keep sides balanced.
+    Column("turned", Boolean, nullable=False),
     Column("probability", Float, nullable=False),
     Column("leased", UtcDateTime, nullable=False),
     Column("expires", UtcDateTime, nullable=False),
@@ -254,3 +266,19 @@ models = Table(
 )
 
 Index("ix_tasks_project_study", tasks.c.project, tasks.c.study)
+_open = tasks.c.free_seats > 0
+Index(
+    "ix_tasks_open",
+    tasks.c.project,
+    tasks.c.study,
+    tasks.c.id,
+    sqlite_where=_open,
+    postgresql_where=_open,
+)
+_leased = assignments.c.seat.is_not(None) & assignments.c.submitted.is_(None)
+Index(
+    "ix_assignments_leased",
+    assignments.c.expires,
+    sqlite_where=_leased,
+    postgresql_where=_leased,
+)

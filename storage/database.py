@@ -1,0 +1,244 @@
+"""The database: SQLite in one file by default, PostgreSQL for several machines.
+
+Both behave alike here: `read` sees one moment of the database and cannot write; `write` is one
+transaction that is on the disk when the block has ended, and undone when the block fails.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from storage.errors import InvalidOption, StorageFailed
+
+PATIENCE = 30.0
+"""How long a writer waits for its turn, in seconds."""
+
+
+class Database:
+    """An open database. Threads may share it."""
+
+    def __init__(self, url: str) -> None:
+        """Prepare connections; nothing is opened before the first use.
+
+        Raises:
+            InvalidOption: The URL names neither SQLite nor PostgreSQL.
+            StorageFailed: The driver for PostgreSQL is not installed.
+        """
+        self._url = _checked(url)
+        self._engine = _engine(self._url)
+        # SQLite lets one writer in at a time and makes the others poll; inside this process they
+        # stand in line instead, which is fair and quicker.
+        self._turn = threading.Lock() if self._is_sqlite else None
+
+    @property
+    def name(self) -> str:
+        """Where it is, without a password, for messages and logs."""
+        return self._url.database or "" if self._is_sqlite else self._url.render_as_string()
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self._url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one moment of the database, and may not write.
+
+        Raises:
+            StorageFailed: The database cannot be reached or read.
+        """
+        with self._sentences(), self._engine.connect() as connection:
+            if not self._is_sqlite:
+                connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A connection whose changes are all kept when the block ends, or all undone if it fails.
+
+        Raises:
+            StorageFailed: The database cannot be reached or written, or others kept it too long.
+        """
+        with self._transaction(self._engine) as connection:
+            yield connection
+
+    def migrate(self) -> None:
+        """Bring the tables to the newest revision, from nothing or from any earlier one.
+
+        Raises:
+            StorageFailed: The database was written by a newer Tandem, or cannot be reached.
+        """
+        from alembic import command  # noqa: PLC0415, only the first start needs it
+        from alembic.config import Config  # noqa: PLC0415
+        from alembic.util import CommandError  # noqa: PLC0415
+
+        if self._is_sqlite and self._url.database:
+            _make_parent(Path(self._url.database))
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        # SQLite changes a table by building it anew, which foreign keys would forbid; they are
+        # checked before the end instead.
+        engine = _engine(self._url, foreign_keys=False)
+        try:
+            with self._transaction(engine) as connection:
+                if not self._is_sqlite:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(7860)"))
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                self._check_foreign_keys(connection)
+        except CommandError as error:
+            raise StorageFailed(
+                f"The database {self.name} was written by a newer version of Tandem ({error});"
+                " install that version."
+            ) from error
+        finally:
+            engine.dispose()
+
+    def close(self) -> None:
+        """Give every connection back. The next use would open new ones."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        with (
+            self._my_turn(),
+            self._sentences(),
+            engine.connect() as connection,
+            connection.execution_options(tandem_writes=True).begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=PATIENCE):
+            raise StorageFailed(
+                f"The database {self.name} was busy for {PATIENCE:.0f} seconds; nothing was kept,"
+                " try again."
+            )
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        """Turn what the database says when it cannot work into one sentence."""
+        try:
+            yield
+        except PoolTimeout as error:
+            raise StorageFailed(
+                f"Every connection to the database {self.name} is in use; try again."
+            ) from error
+        except DatabaseError as error:
+            # The other subclasses tell of mistakes in this program, which deserve a trace.
+            if isinstance(error, OperationalError) or type(error) is DatabaseError:
+                raise StorageFailed(self._sentence(error)) from error
+            raise
+
+    def _sentence(self, error: DatabaseError) -> str:
+        said = " ".join(str(error.orig).split())
+        for words, meaning in _MEANINGS:
+            if any(word in said.lower() for word in words):
+                return f"The database {self.name} {meaning}."
+        return f"The database {self.name} cannot be used: {said}."
+
+    def _check_foreign_keys(self, connection: Connection) -> None:
+        if not self._is_sqlite:
+            return
+        broken = connection.execute(text("PRAGMA foreign_key_check")).fetchall()
+        if broken:
+            raise StorageFailed(
+                f"The database {self.name} has {len(broken)} rows that point nowhere (first:"
+                f" table {broken[0][0]}, row {broken[0][1]}); it was left as it was."
+            )
+
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+_MEANINGS = (
+    (("disk is full", "no space left", "disk full"), "has no room left: free some disk space"),
+    (("is locked",), "was busy for too long: nothing was kept, try again"),
+    (("deadlock", "could not serialize"), "was busy: nothing was kept, try again"),
+    (("not a database",), "is a file of another kind: name another or move it away"),
+    (("malformed",), "is damaged: restore it from a backup"),
+    (("readonly", "read-only"), "may not be written here: check who owns the file and its folder"),
+    (("unable to open",), "cannot be opened: check that the folder exists and is yours"),
+    (("no such table", "no such column"), "is not ready for this version: migrate it first"),
+    (("disk i/o error",), "cannot be read or written: the disk reports a fault"),
+    (
+        ("connection refused", "connection failed", "could not translate", "failed to resolve"),
+        "does not answer: check that the server runs and that the address is right",
+    ),
+)
+"""What a database says in its own words, and what that means for the person reading."""
+
+
+def _checked(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise InvalidOption(
+            "database_url", "it is not a URL like sqlite:///file or postgresql://host/name", url
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return parsed.set(drivername="sqlite+pysqlite")
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    raise InvalidOption(
+        "database_url", "only SQLite and PostgreSQL are known", parsed.render_as_string()
+    )
+
+
+def _engine(url: URL, *, foreign_keys: bool = True) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        try:
+            return create_engine(url, pool_size=10, max_overflow=30, pool_pre_ping=True)
+        except ModuleNotFoundError as error:
+            raise StorageFailed(
+                "PostgreSQL needs a driver that is not installed: run"
+                " pip install 'tandem-rlhf[postgres]'."
+            ) from error
+    engine = create_engine(url, pool_size=10, max_overflow=30, connect_args={"timeout": PATIENCE})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: object) -> None:
+        # The driver's own idea of when transactions begin gets in the way of ours; see
+        # "Serializable isolation / Savepoints / Transactional DDL" in SQLAlchemy's SQLite pages.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: what was committed survives a power cut, as people were told that it is kept.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("tandem_writes", False)
+        connection.exec_driver_sql(f"PRAGMA query_only = {'OFF' if writes else 'ON'}")
+        # IMMEDIATE takes the one writing place at once. A transaction that read first and asked
+        # for it later would fail whenever another wrote in between.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _make_parent(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageFailed(
+            f"The folder {path.parent} cannot be made ({error.strerror}); choose another."
+        ) from error

@@ -1,0 +1,121 @@
+"""Files and folders that appear whole or not at all.
+
+They are written under a hidden name beside their place, brought to the disk, and renamed. What
+stops the writer, be it an error or a full disk, leaves nothing behind and changes nothing.
+A process killed outright may leave the hidden `.NAME.partial-...` behind, which is safe to delete.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from storage.errors import InvalidOption, StorageFailed
+
+_REFUSALS = {
+    errno.ENOSPC: "the disk is full; free some space and try again",
+    errno.EDQUOT: "your quota of disk space is used up; free some space and try again",
+    errno.EROFS: "the disk is read-only; choose another folder",
+    errno.EACCES: "you may not write there; choose another folder",
+    errno.EPERM: "you may not write there; choose another folder",
+    errno.EIO: "the disk reports a fault; choose another disk",
+}
+
+
+@contextmanager
+def write_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give a hidden folder to fill; when the block ends well, it becomes `target`.
+
+    Args:
+        target: The folder to make. Its parents are made as needed.
+        replace: Put the new folder in the place of one that already holds something.
+
+    Raises:
+        InvalidOption: `target` already holds something and `replace` is false.
+        StorageFailed: The disk is full, read-only or faulty, or the place is not ours to write to.
+    """
+    if not replace and target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise InvalidOption(
+            "folder", "it already holds something; name another or remove it", str(target)
+        )
+    partial = _beside(target, "partial")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        for path in [*partial.rglob("*"), partial]:
+            _bring_to_disk(path)
+        _put_in_place(partial, target)
+    except Exception as error:
+        reason = _refusal(error)
+        if reason is None:
+            raise
+        raise StorageFailed(f"{target} could not be written: {reason}.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a text file in UTF-8 so that readers see the old text or the new one, whole.
+
+    Raises:
+        StorageFailed: The disk is full, read-only or faulty, or the place is not ours to write to.
+    """
+    partial = _beside(target, "partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8", newline="")
+        _bring_to_disk(partial)
+        partial.replace(target)
+        _bring_to_disk(target.parent)
+    except OSError as error:
+        reason = _refusal(error)
+        if reason is None:
+            raise
+        raise StorageFailed(f"{target} could not be written: {reason}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _beside(target: Path, word: str) -> Path:
+    return target.absolute().with_name(f".{target.name}.{word}-{secrets.token_hex(4)}")
+
+
+def _put_in_place(partial: Path, target: Path) -> None:
+    """Rename. A folder that holds something cannot be renamed over, so it steps aside first."""
+    aside = _beside(target, "old")
+    try:
+        target.rename(aside)
+    except FileNotFoundError:
+        partial.rename(target)
+    else:
+        try:
+            partial.rename(target)
+        except OSError:
+            aside.rename(target)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+    _bring_to_disk(target.parent)
+
+
+def _bring_to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _refusal(error: Exception) -> str | None:
+    """Why the disk refused, or None when the error is about something else."""
+    if isinstance(error, OSError) and error.errno in _REFUSALS:
+        return _REFUSALS[error.errno]
+    # Writers in other languages (safetensors, torch) pass the system's words on in errors of
+    # their own kinds.
+    if "No space left on device" in str(error):
+        return _REFUSALS[errno.ENOSPC]
+    return None
