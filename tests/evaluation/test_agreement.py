@@ -1,0 +1,211 @@
+"""Rank correlation and Krippendorff's alpha: textbook values, laws, second implementations."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from evaluation.statistics import agreement, spearman
+from storage.errors import TooLittleData
+
+# Krippendorff (2011), the worked example with missing data: rows are annotators, columns units.
+TEXTBOOK = [
+    "*    *    *    *    *    3    4    1    2    1    1    3    3    *    3",
+    "1    *    2    1    3    3    4    3    *    *    *    *    *    *    *",
+    "*    *    2    1    3    4    4    *    2    1    1    3    3    *    4",
+]
+
+
+def textbook() -> tuple[list[int], list[int], list[int]]:
+    cells = [
+        (unit, annotator, int(value))
+        for annotator, row in enumerate(TEXTBOOK)
+        for unit, value in enumerate(row.split())
+        if value != "*"
+    ]
+    items, annotators, values = zip(*cells, strict=True)
+    return list(items), list(annotators), list(values)
+
+
+@pytest.mark.parametrize(("level", "published"), [("nominal", 0.691), ("interval", 0.811)])
+def test_alpha_of_the_textbook_example(level: str, published: float) -> None:
+    found = agreement(*textbook(), level=level, rng=np.random.default_rng(1))  # type: ignore[arg-type]
+    assert found.alpha is not None
+    assert found.alpha.value == pytest.approx(published, abs=5e-4)
+    assert found.alpha.low < found.alpha.value < found.alpha.high
+    # Unit 1 has one judgement, 2 and 14 have none: 12 units and 26 values can be paired.
+    assert (found.items, found.annotators, found.alpha.n) == (12, 3, 26)
+
+
+def by_definition(items: list[int], values: list[int], level: str) -> float:
+    """Observed over expected disagreement, written as loops over pairs of values."""
+    units = {i: [v for j, v in zip(items, values, strict=True) if j == i] for i in set(items)}
+    units = {i: vs for i, vs in units.items() if len(vs) > 1}
+    everything = [v for vs in units.values() for v in vs]
+
+    def distance(a: int, b: int) -> float:
+        if level == "nominal":
+            return float(a != b)
+        if level == "interval":
+            return float(a - b) ** 2
+        low, high = min(a, b), max(a, b)
+        between = sum(low <= v <= high for v in everything)
+        return (between - (everything.count(low) + everything.count(high)) / 2) ** 2
+
+    observed = sum(
+        distance(a, b) / (len(vs) - 1)
+        for vs in units.values()
+        for a, b in itertools.permutations(vs, 2)
+    )
+    expected = sum(distance(a, b) for a, b in itertools.permutations(everything, 2))
+    return 1 - observed * (len(everything) - 1) / expected
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(1, 7)), min_size=6, max_size=30),
+    st.sampled_from(["nominal", "ordinal", "interval"]),
+)
+def test_alpha_is_what_its_definition_says(rows: list[tuple[int, int]], level: str) -> None:
+    items, values = [i for i, _ in rows], [v for _, v in rows]
+    found = agreement(
+        items,
+        range(len(rows)),
+        values,
+        level=level,
+        rng=np.random.default_rng(0),
+        resamples=20,  # type: ignore[arg-type]
+    )
+    if found.alpha is None:
+        assert found.reason
+    else:
+        assert found.alpha.value == pytest.approx(by_definition(items, values, level))
+        assert found.alpha.low <= found.alpha.value <= found.alpha.high
+
+
+def test_perfect_agreement_on_ten_items_is_not_certain_agreement() -> None:
+    found = agreement(
+        np.repeat(np.arange(10), 2),
+        np.tile(["ann", "ben"], 10),
+        np.repeat([-1, 1] * 5, 2),
+        level="nominal",
+        rng=np.random.default_rng(0),
+    )
+    assert found.alpha is not None
+    # 1 - 0.025 ** (1 / 10) = 0.3084971 of the items may be judged at random.
+    assert (found.alpha.value, found.alpha.high) == (1, 1)
+    assert found.alpha.low == pytest.approx(1 - 0.3084971)
+
+
+@pytest.mark.parametrize(
+    ("items", "annotators", "values", "reason"),
+    [
+        ([1, 2, 3], ["a", "a", "b"], [1, 2, 3], "No item was judged by two annotators"),
+        ([1, 1, 2, 2], ["a", "b", "a", "b"], [1, 1, 1, 1], "same answer everywhere"),
+        ([1, 1, 2], ["a", "b", "a"], [1, 2, 1], "Only 1 item"),
+        ([], [], [], "No item was judged by two annotators"),
+        # The same person twice is one annotator; the later judgement stands.
+        ([1, 1, 2, 2], ["a", "a", "b", "b"], [1, 2, 1, 2], "No item was judged by two annotators"),
+    ],
+)
+def test_alpha_that_cannot_be_computed_says_why(
+    items: list[int], annotators: list[str], values: list[float], reason: str
+) -> None:
+    found = agreement(items, annotators, values, level="nominal", rng=np.random.default_rng(0))
+    assert found.alpha is None
+    assert reason in found.reason
+    assert found.as_json()["alpha"] is None
+
+
+def test_the_later_judgement_of_one_item_replaces_the_earlier() -> None:
+    corrected = agreement(
+        [1, 1, 1, 2, 2, 3, 3],
+        ["a", "b", "a", "a", "b", "a", "b"],
+        [5, 1, 1, 2, 2, 3, 3],
+        level="nominal",
+        rng=np.random.default_rng(0),
+    )
+    assert corrected.alpha is not None
+    assert (corrected.alpha.value, corrected.alpha.n) == (1, 6)
+    assert corrected.as_json()["alpha"]["n"] == 6
+
+
+def test_spearman_is_scipys_and_its_interval_that_of_a_bootstrap_over_prompts() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=60)
+    y = np.round(x + rng.normal(size=60))
+    found = spearman(x, y, prompts=range(60), rng=np.random.default_rng(4), resamples=2000)
+    assert found.value == pytest.approx(stats.spearmanr(x, y).statistic)
+    # Every prompt has one answer here, so scipy's bootstrap of pairs asks the same question.
+    second = stats.bootstrap(
+        (x, y),
+        lambda a, b: stats.spearmanr(a, b).statistic,
+        paired=True,
+        vectorized=False,
+        n_resamples=2000,
+        method="percentile",
+        rng=np.random.default_rng(5),
+    ).confidence_interval
+    assert (found.low, found.high) == pytest.approx((second.low, second.high), abs=0.03)
+
+
+def test_spearman_by_hand() -> None:
+    # Rank differences 0, 0, 1, -1, 0: 1 - 6 * 2 / (5 * 24) = 0.9.
+    found = spearman(
+        [1, 2, 4, 3, 5], [10, 20, 30, 40, 50], prompts=range(5), rng=np.random.default_rng(0)
+    )
+    assert found.value == pytest.approx(0.9)
+    assert found.low <= found.value <= found.high
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_only_order_matters_and_turning_one_side_round_mirrors(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y, prompts = rng.normal(size=30), rng.normal(size=30), np.arange(30) // 3
+
+    def run(first: np.ndarray, second: np.ndarray) -> list[float]:
+        found = spearman(first, second, prompts=prompts, rng=np.random.default_rng(1), resamples=60)
+        return [found.value, found.low, found.high]
+
+    value, low, high = run(x, y)
+    assert run(np.exp(x), y) == pytest.approx([value, low, high])
+    assert run(-x, y) == pytest.approx([-value, -high, -low])
+
+
+def test_answers_to_the_same_prompt_widen_the_interval() -> None:
+    rng = np.random.default_rng(9)
+    x = rng.normal(size=15)
+    y = x + rng.normal(size=15)
+    alone = spearman(x, y, prompts=range(15), rng=np.random.default_rng(1))
+    copies = spearman(
+        np.repeat(x, 10),
+        np.repeat(y, 10),
+        prompts=np.repeat(range(15), 10),
+        rng=np.random.default_rng(1),
+    )
+    assert (copies.low, copies.high) == pytest.approx((alone.low, alone.high), abs=0.02)
+
+
+def test_five_prompts_in_perfect_order_are_no_proof() -> None:
+    found = spearman(
+        np.arange(20), np.arange(20), prompts=np.arange(20) // 4, rng=np.random.default_rng(0)
+    )
+    assert (found.value, found.high) == pytest.approx((1, 1))
+    # 1 - 0.025 ** (1 / 5) = 0.5218238 of all prompts may be in random order.
+    assert found.low == pytest.approx(1 - 0.5218238)
+
+
+def test_too_few_prompts_or_constant_numbers_have_no_rank_correlation() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(TooLittleData, match="at least 5 prompts; there are 4"):
+        spearman(range(8), range(8), prompts=np.arange(8) // 2, rng=rng)
+    with pytest.raises(TooLittleData, match="nearly all are equal"):
+        spearman(np.ones(8), range(8), prompts=range(8), rng=rng)
+    with pytest.raises(TooLittleData, match="nearly all are equal"):
+        spearman([*np.ones(7), 2], range(8), prompts=range(8), rng=rng)
