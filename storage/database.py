@@ -19,6 +19,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from storage.errors import InvalidOption, StorageFailed
 
+# Other packages name the connection's type through this door.
+__all__ = ["Connection", "Database"]
+
 PATIENCE = 30.0
 """How long a writer waits for its turn, in seconds."""
 
