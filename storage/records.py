@@ -364,6 +364,13 @@ class Submission:
     def __post_init__(self) -> None:
         if not self.comparisons and not self.ratings:
             raise InvalidAnswer("A submission needs a choice or a rating; this one has neither.")
+        pairs = [frozenset((one.left, one.right)) for one in self.comparisons]
+        rated = [(one.response, one.aspect) for one in self.ratings]
+        if len(set(pairs)) < len(pairs) or len(set(rated)) < len(rated):
+            raise InvalidAnswer(
+                "A submission says each thing once; this one compares the same two responses, or"
+                " rates the same aspect of a response, twice."
+            )
         seconds = self.active_seconds
         if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
             raise InvalidAnswer(f"A judgement cannot take {seconds} seconds.")

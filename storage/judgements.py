@@ -1,0 +1,283 @@
+"""What annotators said: kept once, whole, and never changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from storage import seats, tables
+from storage.admission import check_imported, check_shown, keep_late, leased_task
+from storage.errors import InvalidAnswer
+from storage.records import (
+    AssignmentId,
+    Comparison,
+    Kind,
+    ProjectId,
+    PromptId,
+    Rating,
+    ResponseId,
+    StudyId,
+    Submission,
+    SubmissionId,
+    TaskId,
+    digest,
+)
+from storage.rows import BATCH, as_row, in_batches, insert_new
+
+_submissions = tables.submissions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One submission as others may see it: under a pseudonym, and with how it came about."""
+
+    submission: SubmissionId
+    prompt: PromptId
+    annotator: str
+    """Pseudonym."""
+    kind: Kind
+    comparisons: tuple[Comparison, ...]
+    ratings: tuple[Rating, ...]
+    task: TaskId | None
+    """None, like the next three, for judgements that were imported."""
+    assignment: AssignmentId | None
+    shown: tuple[ResponseId, ...] | None
+    """Left to right, as on the screen."""
+    probability: float | None
+    """Chance with which the task was drawn among those open to the annotator."""
+    study: StudyId | None
+    active_seconds: float | None
+    interface: str
+    received: datetime
+
+
+def record_submission(connection: Connection, submission: Submission) -> bool:
+    """Keep what one annotator said of one task, once, however often the browser sends it.
+
+    A browser that lost the reply sends the same submission again; that changes nothing. Acknowledge
+    it when the caller's transaction is committed, not before.
+
+    Returns:
+        True if it was new, False if it was kept already.
+
+    Raises:
+        InvalidAnswer: The id came before with other content; the task was not leased to this
+            annotator, is judged already, or went to others when its lease ran out; the study is
+            closed; or the answer is about responses that were not shown so.
+    """
+    assignment = submission.assignment
+    if assignment is None:
+        return record_imported(connection, [submission]) == 1
+    if _is_known(connection, submission):
+        return False
+    task = leased_task(connection, submission)
+    check_shown(submission, task)
+    _mark_simulated(connection, [submission])
+    if not seats.keep(connection, assignment, now=submission.received):
+        # Perhaps the same submission arrived twice at once, and the other was quicker.
+        if _is_known(connection, submission):
+            return False
+        keep_late(connection, submission, task.project)
+    return len(_insert(connection, [submission])) == 1
+
+
+def record_imported(connection: Connection, submissions: Iterable[Submission]) -> int:
+    """Keep judgements that were made elsewhere; those that are known already stay as they are.
+
+    Returns:
+        How many were new.
+
+    Raises:
+        InvalidAnswer: One came before with other content, is about responses to another prompt, or
+            belongs to an assignment or a study.
+    """
+    new = 0
+    for batch in in_batches(submissions):
+        check_imported(connection, batch)
+        _mark_simulated(connection, batch)
+        new += len(_insert(connection, batch))
+    return new
+
+
+def judgements(
+    connection: Connection, project: ProjectId, *, study: StudyId | None = None
+) -> Iterator[Judgement]:
+    """Stream the votes of a study, or a project's judgements that belong to no study, oldest first.
+
+    The connection must stay open while they are read.
+    """
+    statement = (
+        select(
+            _submissions,
+            tables.annotators.c.pseudonym,
+            tables.annotators.c.kind,
+            tables.assignments.c.task,
+            tables.assignments.c.shown,
+            tables.assignments.c.probability,
+        )
+        .join(tables.prompts)
+        .join(tables.annotators, _submissions.c.annotator == tables.annotators.c.id)
+        .outerjoin(tables.assignments, _submissions.c.assignment == tables.assignments.c.id)
+        .where(_within(project, study))
+        .order_by(_submissions.c.received, _submissions.c.id)
+    )
+    rows = connection.execute(statement, execution_options={"yield_per": BATCH})
+    for batch in rows.partitions():
+        ids = [row.id for row in batch]
+        comparisons = _parts(connection, tables.comparisons, ids)
+        ratings = _parts(connection, tables.ratings, ids)
+        for row in batch:
+            yield Judgement(
+                submission=row.id,
+                prompt=row.prompt,
+                annotator=row.pseudonym,
+                kind=Kind(row.kind),
+                comparisons=tuple(Comparison(**part) for part in comparisons[row.id]),
+                ratings=tuple(Rating(**part) for part in ratings[row.id]),
+                task=row.task,
+                assignment=row.assignment,
+                shown=None if row.shown is None else tuple(row.shown),
+                probability=row.probability,
+                study=row.study,
+                active_seconds=row.active_seconds,
+                interface=row.interface,
+                received=row.received,
+            )
+
+
+def counts(connection: Connection, project: ProjectId) -> dict[str, int]:
+    """How much a project holds, for an overview. All but "votes" leaves studies out.
+
+    Returns:
+        prompts, responses, tasks, asked (judgements that the tasks want), submissions, comparisons,
+        ratings, annotators (who judged), simulated (submissions by simulated raters), votes.
+    """
+    prompts, tasks = tables.prompts, tables.tasks
+    said = _submissions.join(prompts)
+    feedback = _within(project, None)
+    simulated = tables.annotators.c.kind == str(Kind.SIMULATED)
+    number = func.count
+    statements = {
+        "prompts": select(number()).select_from(prompts).where(prompts.c.project == project),
+        "responses": select(number())
+        .select_from(tables.responses.join(prompts))
+        .where(prompts.c.project == project),
+        "tasks": select(number()).select_from(tasks).where(seats.within(project, None)),
+        "asked": select(func.coalesce(func.sum(tasks.c.overlap), 0)).where(
+            seats.within(project, None)
+        ),
+        "submissions": select(number()).select_from(said).where(feedback),
+        "comparisons": select(number()).select_from(said.join(tables.comparisons)).where(feedback),
+        "ratings": select(number()).select_from(said.join(tables.ratings)).where(feedback),
+        "annotators": select(number(_submissions.c.annotator.distinct()))
+        .select_from(said)
+        .where(feedback),
+        "simulated": select(number())
+        .select_from(
+            said.join(tables.annotators, _submissions.c.annotator == tables.annotators.c.id)
+        )
+        .where(feedback, simulated),
+        "votes": select(number())
+        .select_from(said)
+        .where(prompts.c.project == project, _submissions.c.study.is_not(None)),
+    }
+    return {name: int(connection.scalar(one) or 0) for name, one in statements.items()}
+
+
+def _within(project: ProjectId, study: StudyId | None) -> ColumnElement[bool]:
+    mine = tables.prompts.c.project == project
+    column = _submissions.c.study
+    return mine & (column.is_(None) if study is None else column == study)
+
+
+def _content(submission: Submission) -> str:
+    """What tells a resend from another answer. The moment of arrival and the pace do not matter."""
+    return digest(
+        submission.annotator,
+        submission.prompt,
+        submission.assignment,
+        submission.study,
+        [asdict(one) for one in submission.comparisons],
+        [asdict(one) for one in submission.ratings],
+        length=32,
+    )
+
+
+def _is_known(connection: Connection, submission: Submission) -> bool:
+    statement = select(_submissions.c.content).where(_submissions.c.id == submission.id)
+    content = connection.scalar(statement)
+    if content is not None and content != _content(submission):
+        raise _other_content(submission)
+    return content is not None
+
+
+def _other_content(submission: Submission) -> InvalidAnswer:
+    return InvalidAnswer(
+        f"Submission {submission.id!r} was kept before with other content; give every answer an id"
+        " of its own."
+    )
+
+
+def _mark_simulated(connection: Connection, batch: Sequence[Submission]) -> None:
+    """What a simulated rater touches says so from then on."""
+    annotators, projects, studies = tables.annotators, tables.projects, tables.studies
+    by = {one.annotator for one in batch}
+    simulated = annotators.c.id.in_(by) & (annotators.c.kind == str(Kind.SIMULATED))
+    touching = set(connection.scalars(select(annotators.c.id).where(simulated)))
+    touched = [one for one in batch if one.annotator in touching]
+    if not touched:
+        return
+    of = select(tables.prompts.c.project).where(
+        tables.prompts.c.id.in_([one.prompt for one in touched])
+    )
+    for table, mine in (
+        (projects, projects.c.id.in_(of)),
+        (studies, studies.c.id.in_([one.study for one in touched if one.study])),
+    ):
+        connection.execute(
+            update(table).where(mine, table.c.simulated.is_(False)).values(simulated=True)
+        )
+
+
+def _insert(connection: Connection, batch: Sequence[Submission]) -> list[Submission]:
+    """Keep the submissions whose id is new, with all their parts, and return them."""
+    rows = [as_row(_submissions, one, content=_content(one)) for one in batch]
+    try:
+        inserted = set(insert_new(connection, _submissions, rows))
+    except IntegrityError as error:
+        raise InvalidAnswer(
+            "A submission names an annotator or a prompt that is not stored; add it first."
+        ) from error
+    new = {one.id: one for one in reversed(batch) if one.id in inserted}
+    for one in batch:
+        # Those that were there already, and those that came twice in this batch.
+        if (one.id not in new or new[one.id] is not one) and not _is_known(connection, one):
+            raise _other_content(one)
+    for table, parts in (
+        (tables.comparisons, [(one, part) for one in new.values() for part in one.comparisons]),
+        (tables.ratings, [(one, part) for one in new.values() for part in one.ratings]),
+    ):
+        if parts:
+            connection.execute(
+                table.insert(), [as_row(table, part, submission=one.id) for one, part in parts]
+            )
+    return list(new.values())
+
+
+def _parts(
+    connection: Connection, table: Table, submissions: Sequence[SubmissionId]
+) -> dict[SubmissionId, list[dict[str, Any]]]:
+    """The rows of `comparisons` or `ratings` of some submissions, as fields of their records."""
+    statement = select(table).where(table.c.submission.in_(submissions)).order_by(table.c.id)
+    found: dict[SubmissionId, list[dict[str, Any]]] = defaultdict(list)
+    for row in connection.execute(statement):
+        fields = row._asdict()
+        del fields["id"]
+        found[fields.pop("submission")].append(fields)
+    return found

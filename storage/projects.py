@@ -1,0 +1,83 @@
+"""Projects: bodies of prompts, found by name."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from storage import tables
+from storage.errors import InvalidOption, NotFound
+from storage.records import Project, ProjectId
+from storage.rows import as_row, count_new
+
+
+def add_project(connection: Connection, project: Project) -> Project:
+    """Keep a new project.
+
+    Raises:
+        InvalidOption: The name is empty or taken, or the overlap is below 1.
+    """
+    if not project.name.strip():
+        raise InvalidOption("name", "a project needs a name", project.name)
+    if project.overlap < 1:
+        raise InvalidOption("overlap", "it must be at least 1", project.overlap)
+    if not count_new(connection, tables.projects, [as_row(tables.projects, project)], key="name"):
+        raise InvalidOption("name", "there is already a project of that name", project.name)
+    return project
+
+
+def ensure_project(
+    connection: Connection,
+    name: str,
+    *,
+    now: datetime,
+    simulated: bool = False,
+    overlap: int = 1,
+    guidelines: str = "",
+) -> Project:
+    """The project of that name, made with the other arguments when there is none."""
+    fresh = Project(
+        id=ProjectId(secrets.token_hex(8)),
+        name=name,
+        guidelines=guidelines,
+        overlap=overlap,
+        simulated=simulated,
+        created=now,
+    )
+    known = _find(connection, name)
+    if known is not None:
+        return known
+    try:
+        return add_project(connection, fresh)
+    except InvalidOption:
+        known = _find(connection, name)  # another process was a moment faster
+        if known is None:
+            raise
+        return known
+
+
+def project_named(connection: Connection, name: str) -> Project:
+    """Look a project up by its name, or by its identifier.
+
+    Raises:
+        NotFound: With the nearest known name.
+    """
+    found = _find(connection, name)
+    if found is None:
+        raise NotFound("project", name, [project.name for project in projects(connection)])
+    return found
+
+
+def projects(connection: Connection) -> list[Project]:
+    """Every project, the oldest first."""
+    order = tables.projects.c.created, tables.projects.c.name
+    rows = connection.execute(select(tables.projects).order_by(*order))
+    return [Project(**row._asdict()) for row in rows]
+
+
+def _find(connection: Connection, name: str) -> Project | None:
+    named = (tables.projects.c.name == name) | (tables.projects.c.id == name)
+    row = connection.execute(select(tables.projects).where(named)).first()
+    return None if row is None else Project(**row._asdict())

@@ -1,0 +1,128 @@
+"""Prompts and the responses to them, kept under digests of their content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy.exc import IntegrityError
+
+from storage import tables
+from storage.errors import InvalidData, NotFound
+from storage.records import ProjectId, Prompt, PromptId, Response, ResponseId
+from storage.rows import as_row, count_new, in_batches
+
+
+def add_prompts(connection: Connection, prompts: Iterable[Prompt]) -> int:
+    """Keep prompts; those that are known already stay as they are.
+
+    Returns:
+        How many were new.
+
+    Raises:
+        InvalidData: A prompt names a project that is not stored.
+    """
+    rows = (as_row(tables.prompts, prompt) for prompt in prompts)
+    try:
+        return count_new(connection, tables.prompts, rows)
+    except IntegrityError as error:
+        raise InvalidData("A prompt names a project that is not stored; add it first.") from error
+
+
+def add_responses(connection: Connection, responses: Iterable[Response]) -> int:
+    """Keep responses; those that are known already stay as they are.
+
+    Returns:
+        How many were new.
+
+    Raises:
+        InvalidData: A response names a prompt that is not stored.
+    """
+    rows = (as_row(tables.responses, response) for response in responses)
+    try:
+        return count_new(connection, tables.responses, rows)
+    except IntegrityError as error:
+        raise InvalidData("A response names a prompt that is not stored; add it first.") from error
+
+
+def prompts(connection: Connection, project: ProjectId) -> list[Prompt]:
+    """Every prompt of a project, in an order that stays the same."""
+    table = tables.prompts
+    statement = select(table).where(table.c.project == project).order_by(table.c.id)
+    return [_prompt(row) for row in connection.execute(statement)]
+
+
+def prompt(connection: Connection, prompt_id: PromptId) -> Prompt:
+    """One prompt.
+
+    Raises:
+        NotFound: It is not stored.
+    """
+    row = connection.execute(select(tables.prompts).where(tables.prompts.c.id == prompt_id)).first()
+    if row is None:
+        raise NotFound("prompt", prompt_id)
+    return _prompt(row)
+
+
+def responses(
+    connection: Connection, of: ProjectId | Iterable[PromptId]
+) -> dict[PromptId, list[Response]]:
+    """The responses to the prompts given, or to every prompt of a project.
+
+    A prompt without responses has an empty list. The order stays the same from call to call.
+    """
+    if isinstance(of, str):
+        belongs = tables.prompts.c.project == of
+        asked = connection.scalars(select(tables.prompts.c.id).where(belongs))
+        known = {PromptId(prompt): list[Response]() for prompt in sorted(asked)}
+        _collect(connection, known, _responses().join(tables.prompts).where(belongs))
+        return known
+    known = {prompt: [] for prompt in of}
+    for batch in in_batches(known):
+        _collect(connection, known, _responses().where(tables.responses.c.prompt.in_(batch)))
+    return known
+
+
+def response(connection: Connection, response_id: ResponseId) -> Response:
+    """One response.
+
+    Raises:
+        NotFound: It is not stored.
+    """
+    return responses_by_id(connection, [response_id])[response_id]
+
+
+def responses_by_id(
+    connection: Connection, ids: Iterable[ResponseId]
+) -> dict[ResponseId, Response]:
+    """Several responses.
+
+    Raises:
+        NotFound: One of them is not stored.
+    """
+    wanted = list(dict.fromkeys(ids))
+    found: dict[ResponseId, Response] = {}
+    for batch in in_batches(wanted):
+        rows = connection.execute(_responses().where(tables.responses.c.id.in_(batch)))
+        found |= {row.id: Response(**row._asdict()) for row in rows}
+    for missing in wanted:
+        if missing not in found:
+            raise NotFound("response", missing)
+    return found
+
+
+def _responses() -> Select[Any]:
+    return select(tables.responses).order_by(tables.responses.c.id)
+
+
+def _collect(
+    connection: Connection, known: dict[PromptId, list[Response]], statement: Select[Any]
+) -> None:
+    for row in connection.execute(statement):
+        known[row.prompt].append(Response(**row._asdict()))
+
+
+def _prompt(row: Row[Any]) -> Prompt:
+    fields = row._asdict()
+    return Prompt(**fields | {"messages": tuple(row.messages), "tags": tuple(row.tags)})
