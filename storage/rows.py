@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import JSON, Column, Connection, String, Table
+from sqlalchemy import JSON, Column, Connection, Row, String, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from storage.errors import InvalidData
+from storage.errors import InvalidData, NotFound
 from storage.records import check_text
 
 T = TypeVar("T")
@@ -25,23 +25,25 @@ def as_row(table: Table, record: object, **more: Any) -> dict[str, Any]:
     Raises:
         InvalidData: A text is too long for its column or holds what no database keeps; says which.
     """
-    return {
-        column.name: _value(
-            table,
-            column,
-            more[column.name] if column.name in more else getattr(record, column.name),
-        )
-        for column in table.columns
-        if column.name in more or hasattr(record, column.name)
-    }
+    names = [column.name for column in table.columns if hasattr(record, column.name)]
+    fields = {name: getattr(record, name) for name in names}
+    return checked(table, fields | more)
+
+
+def checked(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by column, in the form that the database keeps.
+
+    Raises:
+        InvalidData: A text is too long for its column or holds what no database keeps; says which.
+    """
+    return {name: _value(table, table.columns[name], value) for name, value in values.items()}
 
 
 def insert_new(
     connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]], *, key: str = "id"
 ) -> Iterator[Any]:
     """Insert the rows whose `key` is not there yet, while the keys of those inserted are read."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).on_conflict_do_nothing(index_elements=[key])
+    statement = _insert(connection, table).on_conflict_do_nothing(index_elements=[key])
     for batch in in_batches(rows):
         yield from connection.scalars(
             statement.returning(table.c[key]), [dict(row) for row in batch]
@@ -55,11 +57,45 @@ def count_new(
     return sum(1 for _ in insert_new(connection, table, rows, key=key))
 
 
+def upsert(
+    connection: Connection, table: Table, rows: list[dict[str, Any]], *, key: Sequence[str]
+) -> None:
+    """Insert rows; where `key` is there already, the new row takes the place of the old one."""
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    fresh = {name: statement.excluded[name] for name in rows[0] if name not in key}
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=list(key), set_=fresh),
+        [checked(table, row) for row in rows],
+    )
+
+
+def only_one(connection: Connection, table: Table, kind: str, id_or_prefix: str) -> Row[Any]:
+    """The row whose `id` is given, or begins with it.
+
+    Raises:
+        NotFound: There is none, or there are several.
+    """
+    begins = table.c.id.startswith(id_or_prefix, autoescape=True)
+    rows = connection.execute(select(table).where(begins).order_by(table.c.id).limit(4)).all()
+    exact = [row for row in rows if row.id == id_or_prefix]
+    if id_or_prefix and len(exact or rows) == 1:
+        return (exact or rows)[0]
+    raise NotFound(kind, id_or_prefix, [row.id for row in rows])
+
+
 def in_batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
     """The items in lists of at most `size`."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    """An insert that can say what to do when the row is there: both dialects have their own."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
 
 
 def _value(table: Table, column: Column[Any], value: Any) -> Any:
