@@ -1,0 +1,69 @@
+"""What an annotator is given to judge next: blinded, leased, in an order of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from storage.database import Database
+from storage.prompts import prompt, responses_by_id
+from storage.records import Annotator, Assignment, Message, Project, StudyId
+from storage.tasks import lease, task
+
+LEASE = timedelta(minutes=30)
+"""How long a task waits for an annotator before another may have it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownTask:
+    """A task as one annotator sees it. Nothing here tells which policy wrote which response."""
+
+    assignment: Assignment
+    type: str
+    """Name of an entry of `feedback.tasks.TASKS`."""
+    prompt: tuple[Message, ...]
+    responses: tuple[str, ...]
+    """Left to right, as on the screen."""
+
+
+def next_tasks(
+    database: Database,
+    annotator: Annotator,
+    project: Project,
+    *,
+    study: StudyId | None = None,
+    count: int,
+    now: datetime,
+    rng: np.random.Generator,
+    lifetime: timedelta = LEASE,
+) -> list[ShownTask]:
+    """Lease up to `count` tasks to the annotator and read what they show.
+
+    Tasks that the annotator holds already come first, so a reloaded page goes on where it was.
+    Fewer tasks, or none, when the annotator has judged all there is for them.
+    """
+    with database.write() as connection:
+        leased = lease(
+            connection,
+            annotator.id,
+            project=project.id,
+            study=study,
+            count=count,
+            now=now,
+            lifetime=lifetime,
+            rng=rng,
+        )
+    with database.read() as connection:
+        texts = responses_by_id(connection, (shown for one in leased for shown in one.shown))
+        tasks = [task(connection, one.task) for one in leased]
+        return [
+            ShownTask(
+                assignment=one,
+                type=leased_task.type,
+                prompt=prompt(connection, leased_task.prompt).messages,
+                responses=tuple(texts[shown].text for shown in one.shown),
+            )
+            for one, leased_task in zip(leased, tasks, strict=True)
+        ]

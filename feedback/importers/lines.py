@@ -1,0 +1,188 @@
+"""Reading files line by line, with errors that name the place.
+
+A line is one JSON object or one table row: `.jsonl`, `.jsonl.gz` and `.parquet` give the same
+lines. Files are streamed, so their size does not matter.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from storage.errors import InvalidData
+from storage.records import Message, as_messages, check_text
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+LONGEST_NAME = 150
+"""Characters of an annotator's name; storage adds a prefix to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a file: what it holds and where it stands."""
+
+    path: Path
+    number: int
+    """Counted from 1, as editors do."""
+    fields: Mapping[str, Any]
+
+    def refuse(self, problem: str) -> NoReturn:
+        """Say what is wrong here.
+
+        Raises:
+            InvalidData: Always; names file and line.
+        """
+        raise InvalidData(f"{self.path}, line {self.number}: {problem}")
+
+    def text(self, value: object, what: str, *, longest: int | None = None) -> str:
+        """A text that is not blank and that every database and file can hold."""
+        if not isinstance(value, str) or not value.strip():
+            self.refuse(f"{what} needs some text; got {shown(value)}.")
+        if longest is not None and len(value) > longest:
+            self.refuse(f"{what} has {len(value)} characters; shorten it to {longest} or fewer.")
+        try:
+            check_text(value, what)
+        except InvalidData as error:
+            self.refuse(str(error))
+        return value
+
+    def name(self, value: object, what: str, *, default: str) -> str:
+        """A short text, or the default where there is none."""
+        return default if value is None else self.text(value, what, longest=LONGEST_NAME)
+
+    def number_of(self, value: object, what: str) -> float:
+        """A finite number."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.refuse(f"{what} needs to be a number; got {shown(value)}.")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            self.refuse(f"{what} needs to be a finite number; got {shown(value)}.")
+        return number
+
+    def objects(self, value: object, what: str) -> list[Mapping[str, Any]]:
+        """A list of objects; none where the field is missing."""
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(part, Mapping) for part in value):
+            self.refuse(f"{what} needs to be a list of objects; got {shown(value)}.")
+        return value
+
+    def source(self) -> str:
+        """Where the line says it comes from, else the file's name."""
+        source = self.fields.get("source") or self.path.name
+        return self.text(source, "'source'", longest=500)
+
+    def tags(self) -> tuple[str, ...]:
+        """The line's `tags`, and its `kind` of prompt if it names one."""
+        tags, kind = self.fields.get("tags") or [], self.fields.get("kind")
+        if not isinstance(tags, list):
+            self.refuse(f"'tags' needs to be a list of texts; got {shown(tags)}.")
+        every = [*tags, kind] if kind is not None and kind not in tags else tags
+        return tuple(self.text(tag, "a tag", longest=LONGEST_NAME) for tag in every)
+
+    def messages(self) -> tuple[Message, ...]:
+        """The prompt of the line."""
+        if self.fields.get("prompt") is None:
+            self.refuse("there is no prompt; every line needs one.")
+        try:
+            return as_messages(self.fields["prompt"])
+        except InvalidData as error:
+            self.refuse(str(error))
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """Stream the lines of a file; blank lines are passed over.
+
+    Raises:
+        InvalidData: The file is missing, unreadable, cut short, of another type, without any line,
+            or a line is no JSON object; names the file and the line.
+    """
+    number = 0
+    try:
+        _check(path)
+        if path.suffix == ".parquet":
+            from storage.parquet import read_rows  # noqa: PLC0415, loads pyarrow
+
+            for number, fields in enumerate(read_rows(path), start=1):
+                yield Line(path, number, fields)
+        else:
+            for number, fields in _json_objects(path):
+                yield Line(path, number, fields)
+    except (EOFError, zlib.error) as error:
+        raise InvalidData(
+            f"{path} breaks off after line {number}: the file is only half there."
+            " Copy or download it again."
+        ) from error
+    except gzip.BadGzipFile as error:
+        raise InvalidData(
+            f"{path} ends in .gz but is not a whole gzip file ({error})."
+            " Copy it again, or rename it if it was never compressed."
+        ) from error
+    except OSError as error:
+        raise InvalidData(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not number:
+        raise InvalidData(f"{path} holds no lines; nothing to import.")
+
+
+def _check(path: Path) -> None:
+    if path.is_dir():
+        raise InvalidData(f"{path} is a folder; name one file in it ({', '.join(SUFFIXES)}).")
+    if not path.exists():
+        raise InvalidData(f"There is no file {path}; check the path.")
+    if not path.name.endswith(SUFFIXES):
+        raise InvalidData(
+            f"{path} is none of the file types that can be read ({', '.join(SUFFIXES)});"
+            " convert or rename it."
+        )
+
+
+def _json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with ExitStack() as files:
+        source: IO[bytes] | gzip.GzipFile = files.enter_context(path.open("rb"))
+        if path.suffix == ".gz":
+            source = files.enter_context(gzip.open(source))
+        for number, raw in enumerate(source, start=1):
+            line = Line(path, number, {})
+            try:
+                # Some editors put a byte order mark at the start of a file.
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            except UnicodeDecodeError as error:
+                line.refuse(f"the text is not UTF-8 ({error.reason}); save the file as UTF-8.")
+            if not text:
+                continue
+            try:
+                fields = json.loads(
+                    text, parse_constant=_refuse_constant, object_pairs_hook=_without_null
+                )
+            except (ValueError, RecursionError) as error:
+                line.refuse(
+                    f"this is not JSON ({error}); every line needs to be one whole JSON object."
+                )
+            if not isinstance(fields, dict):
+                line.refuse(f"every line needs to be a JSON object; got {shown(fields)}.")
+            yield number, fields
+
+
+def _without_null(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # A field that is null means the same as a missing one, in Parquet as in JSON.
+    return {name: value for name, value in pairs if value is not None}
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def shown(value: object, longest: int = 80) -> str:
+    """A value for an error sentence, cut to a length that can be read."""
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}..."
