@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from storage.errors import InvalidOption, StorageFailed
+from storage.files import make_folder
 
 # Other packages name the connection's type through this door.
 __all__ = ["Connection", "Database"]
@@ -86,7 +87,7 @@ class Database:
         from alembic.util import CommandError  # noqa: PLC0415
 
         if self._is_sqlite and self._url.database:
-            _make_parent(Path(self._url.database))
+            make_folder(Path(self._url.database).absolute().parent)
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         # SQLite changes a table by building it anew, which foreign keys would forbid; they are
@@ -236,12 +237,3 @@ def _engine(url: URL, *, foreign_keys: bool = True) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
-
-
-def _make_parent(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageFailed(
-            f"The folder {path.parent} cannot be made ({error.strerror}); choose another."
-        ) from error

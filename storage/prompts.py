@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, Table, select
 from sqlalchemy.exc import IntegrityError
 
 from storage import tables
@@ -59,10 +59,17 @@ def prompt(connection: Connection, prompt_id: PromptId) -> Prompt:
     Raises:
         NotFound: It is not stored.
     """
-    row = connection.execute(select(tables.prompts).where(tables.prompts.c.id == prompt_id)).first()
-    if row is None:
-        raise NotFound("prompt", prompt_id)
-    return _prompt(row)
+    return prompts_by_id(connection, [prompt_id])[prompt_id]
+
+
+def prompts_by_id(connection: Connection, ids: Iterable[PromptId]) -> dict[PromptId, Prompt]:
+    """Several prompts.
+
+    Raises:
+        NotFound: One of them is not stored.
+    """
+    rows = _by_id(connection, tables.prompts, "prompt", ids)
+    return {PromptId(id_): _prompt(row) for id_, row in rows.items()}
 
 
 def responses(
@@ -101,14 +108,21 @@ def responses_by_id(
     Raises:
         NotFound: One of them is not stored.
     """
+    rows = _by_id(connection, tables.responses, "response", ids)
+    return {ResponseId(id_): Response(**row._asdict()) for id_, row in rows.items()}
+
+
+def _by_id(
+    connection: Connection, table: Table, kind: str, ids: Iterable[str]
+) -> dict[str, Row[Any]]:
     wanted = list(dict.fromkeys(ids))
-    found: dict[ResponseId, Response] = {}
+    found: dict[str, Row[Any]] = {}
     for batch in in_batches(wanted):
-        rows = connection.execute(_responses().where(tables.responses.c.id.in_(batch)))
-        found |= {row.id: Response(**row._asdict()) for row in rows}
+        rows = connection.execute(select(table).where(table.c.id.in_(batch)))
+        found |= {row.id: row for row in rows}
     for missing in wanted:
         if missing not in found:
-            raise NotFound("response", missing)
+            raise NotFound(kind, missing)
     return found
 
 

@@ -8,7 +8,8 @@ from platformdirs import user_data_path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from storage.errors import NotAllowed, StorageFailed
+from storage.errors import NotAllowed
+from storage.files import make_folder
 
 
 class Settings(BaseSettings):
@@ -48,11 +49,4 @@ class Settings(BaseSettings):
         target = home.joinpath(*parts).resolve()
         if not target.is_relative_to(home):
             raise NotAllowed(f"{Path(*parts)} lies outside of the data directory {home}.")
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageFailed(
-                f"The folder {target} cannot be made ({error.strerror}); set TANDEM_DATA_DIR to a"
-                " folder that you may write to."
-            ) from error
-        return target
+        return make_folder(target)
