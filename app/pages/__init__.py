@@ -1,0 +1,1 @@
+"""The researcher's pages: collecting, training, comparing, and who may take part."""

@@ -1,0 +1,147 @@
+"""Small line and bar charts as inline SVG.
+
+They are redrawn every second while a job runs, so they are plain text without a script: no flicker,
+no second chart library in the page, and colours that follow the page's light or dark theme. Larger
+figures, looked at once, are made by `evaluation.figures`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+
+from app.pages.fragments import joined
+
+WIDTH, HEIGHT = 360.0, 168.0
+"""Of the drawing, in its own units; it is scaled to the width of its place."""
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 10.0, 22.0
+MOST_POINTS = 240
+"""More points than this are fewer than two pixels apart; every k-th is drawn."""
+
+Points = Sequence[tuple[float, float]]
+
+
+def line_chart(title: str, unit: str, series: Mapping[str, Points], *, hint: str = "") -> Markup:
+    """One chart over the steps of a job, with the newest values in its heading.
+
+    Args:
+        title: What is drawn.
+        unit: Its unit, empty for plain numbers.
+        series: Name to points (step, value), in the order of steps; at most three series.
+        hint: What to look for, for whoever meets the number for the first time.
+    """
+    finite = {
+        name: [(step, value) for step, value in points if math.isfinite(value)]
+        for name, points in series.items()
+    }
+    drawn = {name: points for name, points in finite.items() if points}
+    steps = [step for points in drawn.values() for step, _ in points]
+    values = [value for points in drawn.values() for _, value in points]
+    if not values:
+        return Markup("")
+    ticks = _ticks(min(values), max(values))
+    low, high = min(ticks[0], *values), max(ticks[-1], *values)
+    first, last = min(steps), max(steps)
+
+    def x(step: float) -> float:
+        share = (step - first) / (last - first) if last > first else 0.5
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+    def y(value: float) -> float:
+        return TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    grid = joined(
+        Markup(
+            '<line x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text x="{}" y="{:.1f}">{}</text>'
+        ).format(LEFT, WIDTH - RIGHT, y(tick), y(tick), LEFT - 6, y(tick) + 4, _short(tick))
+        for tick in ticks
+    )
+    lines = joined(
+        _line(index, [(x(step), y(value)) for step, value in _thinned(points)])
+        for index, points in enumerate(drawn.values())
+    )
+    legend = joined(
+        Markup('<span class="t-key t-s{}">{}<b>{}</b></span>').format(
+            index, Markup("{} ").format(name) if len(drawn) > 1 else "", _short(points[-1][1])
+        )
+        for index, (name, points) in enumerate(drawn.items())
+    )
+    told = "; ".join(
+        f"{name}: from {_short(points[0][1])} to {_short(points[-1][1])}"
+        for name, points in drawn.items()
+    )
+    return Markup(
+        '<figure class="t-chart"><figcaption><span title="{}">{}{}</span><span class="t-legend">{}'
+        '</span></figcaption><svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">'
+        '<g class="t-grid">{}</g>{}<g class="t-axis"><text x="{}" y="{}">{}</text>'
+        '<text class="t-end" x="{}" y="{}">{}</text></g></svg></figure>'
+    ).format(
+        hint,
+        title,
+        Markup(" <small>{}</small>").format(unit) if unit else "",
+        legend,
+        WIDTH,
+        HEIGHT,
+        f"{title}, steps {first:.0f} to {last:.0f}. {told}",
+        grid,
+        lines,
+        LEFT,
+        HEIGHT - 6,
+        f"step {first:.0f}",
+        WIDTH - RIGHT,
+        HEIGHT - 6,
+        f"{last:.0f}",
+    )
+
+
+def day_bars(title: str, days: Sequence[tuple[str, int]]) -> Markup:
+    """How many judgements came on each day: (day as written, how many), oldest first."""
+    most = max((amount for _, amount in days), default=0)
+    bars = joined(
+        Markup('<li title="{}: {}"><span>{}</span><i style="height:{:.1f}%"></i></li>').format(
+            day, amount, amount or "", 100 * amount / most if most else 0
+        )
+        for day, amount in days
+    )
+    ends = (days[0][0], days[-1][0]) if days else ("", "")
+    return Markup(
+        '<figure class="t-chart t-days"><figcaption><span>{}</span></figcaption><ul>{}</ul>'
+        '<p class="t-ends"><span>{}</span><span>{}</span></p></figure>'
+    ).format(title, bars, *ends)
+
+
+def _line(index: int, points: Points) -> Markup:
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    x, y = points[-1]
+    return Markup(
+        '<polyline class="t-s{}" points="{}"/><circle class="t-s{}" cx="{:.1f}" cy="{:.1f}" r="3"/>'
+    ).format(index, path, index, x, y)
+
+
+def _thinned(points: Points) -> Points:
+    """Few enough points to draw; the last one always stays."""
+    every = -(-len(points) // MOST_POINTS)
+    return [*points[:-1:every], points[-1]]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Three to five round numbers from at or below `low` to at or above `high`."""
+    if high - low < 1e-9 * max(1.0, abs(high)):
+        reach = abs(high) / 10 or 1.0
+        low, high = low - reach, high + reach
+    rough = (high - low) / 3
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
+    start, stop = math.floor(low / step), math.ceil(high / step)
+    return [index * step for index in range(start, stop + 1)]
+
+
+def _short(value: float) -> str:
+    """A number in at most about five characters."""
+    if value and (abs(value) < 0.001 or abs(value) >= 100_000):
+        return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.3g}".replace("-", "\u2212")

@@ -1,0 +1,324 @@
+"""The page where data come in, become tasks and snapshots, and go out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import gradio as gr
+import numpy as np
+from markupsafe import Markup
+
+from app.forms import draw_form, label
+from app.importing import import_into
+from app.kinds import SampleJob
+from app.pages.fragments import (
+    Column,
+    ago,
+    badge,
+    code,
+    count,
+    empty,
+    heading,
+    html,
+    joined,
+    notice,
+    number,
+    section,
+    table,
+)
+from app.pages.frame import simulated
+from app.pages.visit import Guard, Visit
+from app.queue import enqueue
+from feedback.exporters import EXPORTERS
+from feedback.importers import IMPORTERS
+from feedback.pairing import make_tasks
+from feedback.tasks import TASKS
+from storage import models, snapshots
+from storage.database import Database
+from storage.errors import InvalidOption
+from storage.projects import add_project
+from storage.prompts import responses
+from storage.records import Project, ProjectId, Snapshot, Split
+from storage.settings import Settings
+from storage.tasks import tasks
+from training.places import DEFAULT_BASE, TINY
+
+DETECT = "detect"
+GO_TO_PROJECT = """(name) => { location.search = '?project=' + encodeURIComponent(name); }"""
+
+
+def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
+    """Place the cards in the order in which data flow through them."""
+    database = guard.database
+    html(heading("Data", "What comes in, what is asked about it, what is frozen, what goes out."))
+    banner = html()
+    with gr.Row(elem_classes="t-columns"):
+        with gr.Column(min_width=320, elem_classes="t-card"):
+            _draw_import(guard, database)
+        with gr.Column(min_width=320, elem_classes="t-card"):
+            _draw_tasks(guard, page, database)
+    with gr.Row(elem_classes="t-columns"):
+        with gr.Column(min_width=320, elem_classes="t-card"):
+            _draw_answers(guard, page, settings)
+        with gr.Column(min_width=320, elem_classes="t-card"):
+            _draw_project(guard, database)
+    _draw_snapshots(guard, page, settings)
+    _draw_export(guard, page)
+
+    def show(visit: Visit) -> Markup:
+        if visit.project is None:
+            return empty(
+                "No project yet",
+                "A project holds prompts and what people say of their responses."
+                " Name one under New project, then import a file.",
+            )
+        return simulated(visit)
+
+    guard.bind(page.load, show, outputs=[banner])
+
+
+def _draw_import(guard: Guard, database: Database) -> None:
+    html(
+        section("Import a file", "Prompts, responses, judgements: the whole file or nothing of it.")
+    )
+    file = gr.File(
+        label="File (.jsonl, .jsonl.gz or .parquet)",
+        file_types=[".jsonl", ".gz", ".parquet"],
+        height=132,
+    )
+    formats = [("Find out from the file", DETECT)]
+    formats += [(f"{name}: {recipe.summary}", name) for name, recipe in IMPORTERS.items()]
+    chosen = gr.Dropdown(formats, value=DETECT, label="Format")
+    go = gr.Button("Import", variant="primary")
+    report = html()
+
+    def bring_in(visit: Visit, path: str | None, name: str) -> list[Any]:
+        if path is None:
+            raise InvalidOption("file", "choose a file first", path)
+        try:
+            told = import_into(
+                database,
+                Path(path),
+                project=visit.chosen().name,
+                format_name=None if name == DETECT else name,
+                now=visit.now,
+            )
+        finally:
+            # What was uploaded may be confidential, and is in the database now or refused.
+            Path(path).unlink(missing_ok=True)
+        return [None, _import_report(told)]
+
+    guard.bind(go.click, bring_in, [file, chosen], [file, report])
+
+
+def _import_report(told: Mapping[str, Any]) -> Markup:
+    """What an import added, and what it left out."""
+    added = [("prompts", "prompt"), ("responses", "response"), ("comparisons", "choice"),
+             ("ratings", "rating"), ("tasks", "task")]  # fmt: skip
+    new = [count(told[key], noun) for key, noun in added if told[key]]
+    left = [
+        f"{count(told[key], noun)} {remark}"
+        for key, noun, remark in (
+            ("duplicates", "judgement", "known already"),
+            ("skipped", "comparison", "of a response with itself left out"),
+            ("dependent", "comparison", "computed from the ratings beside it"),
+        )
+        if told[key]
+    ]
+    text = f"{', '.join(new) or 'Nothing new'} from {told['file']} ({told['format']})."
+    more = f" {'; '.join(left)}." if left else ""
+    return notice(text + more, "good" if new else "plain", title="Imported.")
+
+
+def _draw_tasks(guard: Guard, page: gr.Blocks, database: Database) -> None:
+    html(section("Tasks", "A task puts two responses to a prompt before an annotator."))
+    state = html()
+    most = gr.Textbox(
+        label="Pairs of each prompt", info="A number; empty makes a task of every pair."
+    )
+    go = gr.Button("Make tasks", variant="primary")
+
+    def show(visit: Visit) -> Markup:
+        return _task_state(visit, database)
+
+    def make(visit: Visit, typed: str) -> Markup:
+        project, pairs = visit.chosen(), _pairs(typed)
+        rng = np.random.default_rng(secrets.randbits(64))
+        with database.write() as connection:
+            made = make_tasks(connection, project, rng=rng, pairs_per_prompt=pairs)
+        told = f"{count(made, 'new task')}." if made else "Every pair is a task already."
+        return joined([notice(told, "good" if made else "plain"), _task_state(visit, database)])
+
+    guard.bind(page.load, show, outputs=[state])
+    guard.bind(go.click, make, [most], [state])
+
+
+def _pairs(typed: str) -> int | None:
+    """How many pairs of each prompt, as typed; None for all."""
+    if not typed.strip():
+        return None
+    if not typed.strip().isdecimal() or not int(typed):
+        raise InvalidOption("pairs of each prompt", "write a whole number, or nothing", typed)
+    return int(typed)
+
+
+def _task_state(visit: Visit, database: Database) -> Markup:
+    if visit.project is None:
+        return Markup("")
+    with database.read() as connection:
+        answers = responses(connection, visit.project.id)
+        known = len(tasks(connection, visit.project.id))
+    pairable = sum(len(texts) >= 2 for texts in answers.values())
+    wanted = f"each judged by {count(visit.project.overlap, 'annotator')}"
+    return Markup('<p class="t-told">{} of {} have two responses or more. {}, {}.</p>').format(
+        number(pairable), count(len(answers), "prompt"), count(known, "task"), wanted
+    )
+
+
+def _draw_answers(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
+    database = guard.database
+    html(section("Let policies answer", "New responses to this project's prompts, and tasks."))
+    form = draw_form(
+        SampleJob,
+        first=("policies", "limit"),
+        omit=("prompts", "keep"),
+        choices={"policies": [DEFAULT_BASE, TINY]},
+    )
+    go = gr.Button("Sample answers", variant="primary")
+    told = html()
+
+    def offer(_: Visit) -> Any:
+        with database.read() as connection:
+            known = models.models(connection, "policy")
+        return gr.Dropdown([*(model.name for model in known), DEFAULT_BASE, TINY])
+
+    def sample(visit: Visit, *values: Any) -> Markup:
+        enqueue(
+            database,
+            settings,
+            kind="sample",
+            recipe="sample",
+            config=form.typed(values) | {"keep": True},
+            project=visit.chosen().id,
+            now=visit.now,
+        )
+        way = Markup('<a href="{}">Overview</a>').format(visit.address())
+        return notice(Markup("How far it is stands on the {} page.").format(way), "live",
+                      title="Queued.")  # fmt: skip
+
+    guard.bind(page.load, offer, outputs=[form.inputs["policies"]])
+    guard.bind(go.click, sample, list(form.inputs.values()), [told])
+
+
+def _draw_project(guard: Guard, database: Database) -> None:
+    html(section("New project", "A body of prompts, and what is asked about their responses."))
+    name = gr.Textbox(label="Name")
+    guidelines = gr.Textbox(
+        label="Guidelines", info="What annotators read before they judge. Markdown.", lines=3
+    )
+    types = [(task.summary, key) for key, task in TASKS.items()]
+    asked = gr.Dropdown(types, value=types[0][1], label="What is asked")
+    overlap = gr.Number(
+        2, label="Annotators for each task", info="2 or more tell how far they agree.", precision=0
+    )
+    go = gr.Button("Create project", variant="primary")
+    made = gr.Textbox(visible=False)
+
+    def create(visit: Visit, typed: str, read: str, kind: str, times: int) -> str:
+        project = Project(
+            id=ProjectId(secrets.token_hex(8)),
+            name=typed.strip(),
+            guidelines=read,
+            task_type=kind,
+            overlap=times,
+            created=visit.now,
+        )
+        with database.write() as connection:
+            return add_project(connection, project).name
+
+    done = guard.bind(go.click, create, [name, guidelines, asked, overlap], [made])
+    done.success(None, [made], None, js=GO_TO_PROJECT)
+
+
+def _draw_snapshots(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
+    database = guard.database
+    html(
+        section(
+            "Snapshots",
+            "A frozen selection of judgements, named by its content. Training reads snapshots only,"
+            " so a model always says what it learnt from.",
+        )
+    )
+    told, listed = html(), html()
+    with gr.Row(elem_classes="t-actions"):
+        go = gr.Button("Freeze a snapshot now", variant="primary")
+
+    def show(visit: Visit) -> Markup:
+        return _snapshot_table(visit, database)
+
+    def freeze(visit: Visit) -> list[Markup]:
+        frozen = snapshots.freeze(
+            database, visit.chosen().id, data_dir=settings.data_dir, now=visit.now
+        )
+        text = Markup("{} is ready to learn from. ").format(code(frozen.id[:10]))
+        way = Markup('<a href="{}">Train a reward model</a>.').format(visit.address("train"))
+        return [notice(text + way, "good", title="Frozen."), _snapshot_table(visit, database)]
+
+    guard.bind(page.load, show, outputs=[listed])
+    guard.bind(go.click, freeze, outputs=[told, listed])
+
+
+def _snapshot_table(visit: Visit, database: Database) -> Markup:
+    known: list[Snapshot] = []
+    if visit.project:
+        with database.read() as connection:
+            known = snapshots.snapshots(connection, visit.project.id)
+    if not known:
+        return empty("No snapshot yet", "Freeze one as soon as some judgements are there.")
+    columns = [Column("Snapshot"), *(Column(split.value, numeric=True) for split in Split)]
+    rows = []
+    for snapshot in known:
+        mark = Markup(" {}").format(badge("simulated", "warn")) if snapshot.simulated else ""
+        name = Markup("{}{}").format(code(snapshot.id[:10]), mark)
+        rows.append((name, *(_rows(snapshot, split) for split in Split),
+                     ago(snapshot.created, visit.now)))  # fmt: skip
+    return table(
+        [*columns, Column("Frozen", numeric=True)], rows, caption="Snapshots, newest first"
+    )
+
+
+def _rows(snapshot: Snapshot, split: Split) -> str:
+    pairs = snapshot.rows.get(f"comparisons/{split}", 0)
+    rated = snapshot.rows.get(f"ratings/{split}", 0)
+    return f"{number(pairs)} pairs, {number(rated)} ratings"
+
+
+def _draw_export(guard: Guard, page: gr.Blocks) -> None:
+    html(section("Export", "Everything judged so far, for other programs."))
+    with gr.Column(elem_classes="t-card"):
+        with gr.Row(elem_classes="t-form"):
+            formats = [(f"{label(key)}: {one.summary}", key) for key, one in EXPORTERS.items()]
+            chosen = gr.Dropdown(formats, value=formats[0][1], label="Format", scale=2)
+            file_type = gr.Radio(
+                [("JSON lines", "jsonl"), ("Parquet", "parquet")], value="jsonl", label="File type"
+            )
+        button = html()
+
+    def show(visit: Visit, export: str, kind: str) -> Markup:
+        return _download(visit, export, kind)
+
+    for event in (page.load, chosen.change, file_type.change):
+        guard.bind(event, show, [chosen, file_type], [button])
+
+
+def _download(visit: Visit, export: str, kind: str) -> Markup:
+    if visit.project is None:
+        return Markup("")
+    place = f"/api/v1/projects/{quote(visit.project.name, safe='')}/export/{quote(export)}"
+    return Markup('<a class="t-go" href="{}?file_type={}" download>Download {}</a>').format(
+        place, quote(kind), label(export).lower()
+    )

@@ -1,0 +1,317 @@
+"""The first page: what was collected, how far people agree, what runs, and what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from statistics import median
+
+import gradio as gr
+import numpy as np
+from markupsafe import Markup
+
+from app.pages.charts import day_bars
+from app.pages.fragments import (
+    count,
+    duration,
+    empty,
+    heading,
+    html,
+    interval,
+    joined,
+    link,
+    notice,
+    number,
+    section,
+    tiles,
+)
+from app.pages.frame import simulated
+from app.pages.runs import jobs_running
+from app.pages.visit import Guard, Visit
+from evaluation.agreement import Agreement, Level, agreement
+from storage import jobs, models, snapshots, studies
+from storage.database import Connection, Database
+from storage.judgements import Judgement, counts, judgements
+from storage.records import Project
+
+DAYS = 21
+"""How far back the figure of judgements per day reaches."""
+FEW_JUDGEMENTS = 50
+"""Below this a snapshot is hardly worth training on."""
+RESAMPLES = 200
+"""Of the bootstrap behind an interval of agreement: enough for two digits, and quick."""
+EVERY = 5.0
+"""Seconds between two looks at what runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How far a project is on its way round the loop."""
+
+    counts: Mapping[str, int]
+    """As `storage.judgements.counts` gives them."""
+    snapshots: int
+    rewards: int
+    policies: int
+    open_studies: int
+    closed_studies: int
+
+
+@dataclass(slots=True)
+class Said:
+    """What went through the judgements of a project gives, in one pass."""
+
+    days: Counter[date] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+    choices: list[tuple[str, str, float]] = field(default_factory=list)
+    """(pair in a fixed order, annotator, choice turned to that order)."""
+    ratings: list[tuple[str, str, float]] = field(default_factory=list)
+
+    def add(self, judgement: Judgement) -> None:
+        """Count one judgement."""
+        self.days[judgement.received.date()] += 1
+        if judgement.active_seconds is not None:
+            self.seconds.append(judgement.active_seconds)
+        for one in judgement.comparisons:
+            turned = one.left > one.right
+            pair = f"{min(one.left, one.right)} {max(one.left, one.right)}"
+            self.choices.append((pair, judgement.annotator, -one.choice if turned else one.choice))
+        for rating in judgement.ratings:
+            item = f"{rating.response} {rating.aspect}"
+            self.ratings.append((item, judgement.annotator, rating.value))
+
+
+def draw(guard: Guard, page: gr.Blocks) -> None:
+    """Place the parts; the slow one, agreement, comes by itself when it is ready."""
+    database = guard.database
+    head, now_running = html(), html()
+    details = html()
+    timer = gr.Timer(EVERY)
+
+    def show(visit: Visit) -> Markup:
+        return _head(visit, database)
+
+    def run(visit: Visit) -> Markup:
+        return _running(visit, database)
+
+    def detail(visit: Visit) -> Markup:
+        return _details(visit, database)
+
+    guard.bind(page.load, show, outputs=[head])
+    guard.bind(page.load, run, outputs=[now_running])
+    guard.bind(page.load, detail, outputs=[details])
+    guard.bind(timer.tick, run, outputs=[now_running])
+
+
+def next_step(standing: Standing, visit: Visit) -> tuple[str, Markup]:
+    """What a researcher would sensibly do next: a few words, and a sentence with the way there."""
+    known = standing.counts
+    judged = count(known["submissions"], "judgement")
+    data, train, studies_page = (visit.address(page) for page in ("data", "train", "studies"))
+    # The first step that is not done yet, in the order of the loop.
+    steps = [
+        (
+            known["prompts"] > 0,
+            "Import prompts.",
+            "This project is empty.",
+            ("Import a file", data),
+        ),
+        (
+            known["tasks"] > 0 or known["submissions"] > 0,
+            "Make tasks.",
+            f"{count(known['responses'], 'response')} are here, but nothing to judge yet.",
+            ("Make tasks of them", data),
+        ),
+        (
+            known["submissions"] >= FEW_JUDGEMENTS or standing.snapshots > 0,
+            "Collect judgements.",
+            f"{judged} so far; from about {FEW_JUDGEMENTS} on a snapshot is worth training on.",
+            ("Judge some answers", "/annotate"),
+        ),
+        (
+            standing.snapshots > 0,
+            "Freeze a snapshot.",
+            f"{judged} can be learnt from.",
+            ("Freeze them", data),
+        ),
+        (
+            standing.rewards > 0,
+            "Train a reward model.",
+            "A snapshot is ready.",
+            ("Choose a recipe", train),
+        ),
+        (
+            standing.policies > 0,
+            "Train a policy.",
+            "A reward model can now tell better answers from worse.",
+            ("Start PPO against it", train),
+        ),
+        (
+            standing.open_studies == 0,
+            "Collect votes.",
+            f"{count(standing.open_studies, 'study is', 'studies are')} open.",
+            ("Send participants the link", studies_page),
+        ),
+        (
+            standing.closed_studies > 0,
+            "Ask people.",
+            "A higher reward is not yet a better answer; only people can say.",
+            ("Open a blinded study", studies_page),
+        ),
+        (
+            False,
+            "Go round again.",
+            "Let the new policy answer, have its answers judged, and train on them.",
+            ("Sample answers", data),
+        ),
+    ]
+    title, text, way = next((name, text, way) for done, name, text, way in steps if not done)
+    return title, Markup("{} {}.").format(text, link(*way))
+
+
+def _head(visit: Visit, database: Database) -> Markup:
+    if visit.project is None:
+        return joined(
+            [
+                heading("Welcome to Tandem", "Collect judgements, learn from them, compare."),
+                empty(
+                    "No project yet",
+                    "A project holds prompts and what people say of their responses.",
+                    link=("Create the first one", visit.address("data")),
+                ),
+            ]
+        )
+    with database.read() as connection:
+        standing = _standing(connection, visit.project)
+    title, way = next_step(standing, visit)
+    return Markup('<div class="t-stack">{}</div>').format(
+        joined(
+            [
+                heading(
+                    visit.project.name, "What was collected, how far people agree, what runs now."
+                ),
+                simulated(visit),
+                notice(way, "live", title=f"Next: {title[0].lower()}{title[1:]}"),
+                _tiles(standing.counts, visit.project),
+            ]
+        )
+    )
+
+
+def _standing(connection: Connection, project: Project) -> Standing:
+    known = studies.studies(connection)
+    mine = [study for study in known if study.project == project.id]
+    frozen = snapshots.snapshots(connection, project.id)
+    learnt = models.models(connection)
+    ids = {snapshot.id for snapshot in frozen}
+    rewards = {model.id for model in learnt if model.snapshot in ids}
+    return Standing(
+        counts=counts(connection, project.id),
+        snapshots=len(frozen),
+        rewards=len(rewards),
+        policies=sum(
+            model.purpose == "policy" and bool(rewards & set(model.parents)) for model in learnt
+        ),
+        open_studies=sum(study.closed is None for study in mine),
+        closed_studies=sum(study.closed is not None for study in mine),
+    )
+
+
+def _tiles(known: Mapping[str, int], project: Project) -> Markup:
+    asked, done = known["asked"], known["submissions"]
+    share = f"of {number(asked)} asked for" if asked else "imported"
+    per_prompt = known["responses"] / known["prompts"] if known["prompts"] else 0
+    return tiles(
+        [
+            ("Prompts", number(known["prompts"]), ""),
+            ("Responses", number(known["responses"]), f"{per_prompt:.1f} per prompt"),
+            ("Tasks", number(known["tasks"]), f"each by {count(project.overlap, 'annotator')}"),
+            ("Judgements", number(done), share),
+            (
+                "Said in them",
+                number(known["comparisons"] + known["ratings"]),
+                f"{number(known['comparisons'])} choices, {number(known['ratings'])} ratings",
+            ),
+            ("Annotators", number(known["annotators"]), _votes(known["votes"])),
+        ]
+    )
+
+
+def _votes(votes: int) -> str:
+    return f"and {count(votes, 'vote')} in studies" if votes else ""
+
+
+def _running(visit: Visit, database: Database) -> Markup:
+    with database.read() as connection:
+        known = jobs.jobs(connection)
+    mine = [job for job in known if visit.project is None or job.project == visit.project.id]
+    return jobs_running(mine, visit)
+
+
+def _details(visit: Visit, database: Database) -> Markup:
+    """Judgements per day, the pace, and how far annotators agree."""
+    if visit.project is None:
+        return Markup("")
+    said = Said()
+    with database.read() as connection:
+        for judgement in judgements(connection, visit.project.id):
+            said.add(judgement)
+    if not said.days:
+        return empty(
+            "No judgement yet",
+            "What annotators say appears here, with how far they agree.",
+            link=("Judge some answers", "/annotate"),
+        )
+    days = _days(said.days, visit.now)
+    pace = f"Median {duration(median(said.seconds))} of active time each." if said.seconds else ""
+    return Markup('<div class="t-pair"><div>{}</div><div>{}</div></div>').format(
+        joined([section("Judgements per day", pace), day_bars(f"Last {DAYS} days", days)]),
+        joined(
+            [
+                section("Agreement", "Krippendorff's alpha: 1 is perfect, 0 is what chance gives."),
+                Markup('<div class="t-card t-agreement">{}{}</div>').format(
+                    _agreed("Choices", said.choices, "ordinal"),
+                    _agreed("Ratings", said.ratings, "ordinal"),
+                ),
+            ]
+        ),
+    )
+
+
+def _days(counted: Counter[date], now: datetime) -> list[tuple[str, int]]:
+    first = now.date() - timedelta(days=DAYS - 1)
+    days = [first + timedelta(days=offset) for offset in range(DAYS)]
+    return [(f"{day.day} {day:%b}", counted[day]) for day in days]
+
+
+def _agreed(what: str, said: list[tuple[str, str, float]], level: Level) -> Markup:
+    """Alpha with its interval, or why there is none."""
+    if not said:
+        return Markup('<div><h3>{}</h3><p class="t-none">None yet.</p></div>').format(what)
+    items, annotators, values = zip(*said, strict=True)
+    found = agreement(
+        items,
+        annotators,
+        values,
+        level=level,
+        rng=np.random.default_rng(0),  # the same judgements show the same interval
+        resamples=RESAMPLES,
+    )
+    return Markup("<div><h3>{}</h3>{}<p class='t-none'>{}</p></div>").format(
+        what, _alpha(found), found.reason or _basis(found)
+    )
+
+
+def _alpha(found: Agreement) -> Markup:
+    if found.alpha is None:
+        return Markup("")
+    estimate = found.alpha.as_json()
+    return interval(estimate, scale=(-0.2, 1), reference=0, reference_name="chance: 0",
+                    as_percent=False)  # fmt: skip
+
+
+def _basis(found: Agreement) -> str:
+    items = count(found.items, "item")
+    return f"{items} judged by two or more of {count(found.annotators, 'annotator')}."

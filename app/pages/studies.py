@@ -1,0 +1,304 @@
+"""The page of blinded studies: opening one, sending people to it, reading what they said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from evaluation.studies import results
+from markupsafe import Markup
+
+from app.forms import draw_form
+from app.kinds import StudyJob
+from app.pages.fragments import (
+    Column,
+    ago,
+    badge,
+    count,
+    empty,
+    forest,
+    heading,
+    html,
+    joined,
+    lines,
+    link,
+    notice,
+    number,
+    section,
+    table,
+)
+from app.pages.frame import simulated
+from app.pages.runs import jobs_running
+from app.pages.visit import Guard, Visit
+from app.queue import enqueue
+from evaluation.verdict import StudyResult
+from storage import jobs, models, studies
+from storage.database import Database
+from storage.errors import TooLittleData
+from storage.judgements import judgements
+from storage.records import Study
+from storage.settings import Settings
+from storage.tasks import tasks
+from training.places import DEFAULT_BASE, TINY
+
+EVERY = 8.0
+"""Seconds between two looks at votes and jobs."""
+
+
+def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
+    """Place the list, the chosen study, and the form that opens a new one."""
+    database = guard.database
+    html(
+        heading(
+            "Studies", "People say which policy answers better, without knowing which is which."
+        )
+    )
+    banner, waiting, listed = html(), html(), html()
+    with gr.Column(visible=False, elem_classes="t-card") as place:
+        shown = html()
+        address = gr.Textbox(
+            label="Link for participants", buttons=["copy"], interactive=False, max_lines=1
+        )
+        outcome = html()
+        with gr.Row(elem_classes="t-actions"):
+            peek = gr.Button("Look early", visible=False)
+            close = gr.Button("Close the study", variant="stop", visible=False)
+    with gr.Column(elem_classes="t-card"):
+        asked, against, form, go = _form()
+        told = html()
+    timer = gr.Timer(EVERY)
+    lists = [banner, waiting, listed]
+    screen = [*lists, place, shown, address, outcome, peek, close]
+
+    def show(visit: Visit) -> list[Any]:
+        return _screen(visit, database, settings, early=False)
+
+    def look_early(visit: Visit) -> list[Any]:
+        return _screen(visit, database, settings, early=True)
+
+    def follow(visit: Visit) -> list[Any]:
+        return _lists(visit, database)
+
+    def end(visit: Visit) -> list[Any]:
+        study = _chosen(visit, database)
+        if study is not None:
+            with database.write() as connection:
+                studies.close_study(connection, study.id, now=visit.now)
+        return _screen(visit, database, settings, early=False)
+
+    def offer(_: Visit) -> list[Any]:
+        with database.read() as connection:
+            known = models.models(connection, "policy")
+        names = [*(model.name for model in known), DEFAULT_BASE, TINY]
+        return [gr.Dropdown(names, value=names[0]), gr.Dropdown(names, value=DEFAULT_BASE)]
+
+    def open_study(visit: Visit, first: str, second: str, *values: Any) -> list[Any]:
+        enqueue(
+            database,
+            settings,
+            kind="study",
+            recipe="study",
+            config=form.typed(values) | {"policies": [first, second]},
+            project=visit.chosen().id,
+            now=visit.now,
+        )
+        text = "Both policies answer the held-out prompts first; then the study opens by itself."
+        return [notice(text, "live", title="Queued."), *_lists(visit, database)]
+
+    guard.bind(page.load, show, outputs=screen)
+    guard.bind(page.load, offer, outputs=[asked, against])
+    guard.bind(timer.tick, follow, outputs=lists)
+    guard.bind(peek.click, look_early, outputs=screen)
+    guard.bind(close.click, end, outputs=screen)
+    guard.bind(go.click, open_study, [asked, against, *form.inputs.values()], [told, *lists])
+
+
+def _form() -> tuple[Any, Any, Any, Any]:
+    """Which two policies, and how the study asks about them."""
+    html(
+        section(
+            "Open a study",
+            "Both policies answer prompts that no model has learnt from; participants see the"
+            " answers side by side, in random order and without names.",
+        )
+    )
+    with gr.Row(elem_classes="t-form"):
+        asked = gr.Dropdown([], label="Does this policy", allow_custom_value=True, min_width=260)
+        against = gr.Dropdown(
+            [], label="answer better than this one?", allow_custom_value=True, min_width=260
+        )
+    form = draw_form(StudyJob, first=("title", "limit", "overlap"), omit=("policies",))
+    go = gr.Button("Open the study", variant="primary")
+    return asked, against, form, go
+
+
+def _mine(visit: Visit, database: Database) -> list[Study]:
+    """The project's studies, newest first."""
+    if visit.project is None:
+        return []
+    with database.read() as connection:
+        known = studies.studies(connection)
+    return [study for study in known if study.project == visit.project.id]
+
+
+def _chosen(visit: Visit, database: Database) -> Study | None:
+    """The study in the address; without one, the newest."""
+    mine = _mine(visit, database)
+    wanted = visit.query.get("study")
+    return next((study for study in mine if study.id == wanted), mine[0] if mine else None)
+
+
+def _lists(visit: Visit, database: Database) -> list[Any]:
+    with database.read() as connection:
+        known = jobs.jobs(connection)
+    mine = [
+        job
+        for job in known
+        if job.kind == "study" and visit.project and job.project == visit.project.id
+    ]
+    busy = [job for job in mine if not job.state.is_over]
+    failed = next((job for job in mine[:1] if job.error), None)
+    waiting = jobs_running(busy, visit) if busy else Markup("")
+    if failed is not None:
+        waiting = notice(failed.error, "bad", title="The last study could not be opened.")
+    return [simulated(visit), waiting, _table(visit, database)]
+
+
+def _screen(visit: Visit, database: Database, settings: Settings, *, early: bool) -> list[Any]:
+    study = _chosen(visit, database)
+    hidden = gr.update(visible=False)
+    if study is None:
+        return [*_lists(visit, database), hidden, "", "", "", hidden, hidden]
+    still_open = study.closed is None
+    found = _outcome(study, database) if early or not still_open else _sealed()
+    return [
+        *_lists(visit, database),
+        gr.update(visible=True),
+        _facts(study, visit),
+        gr.update(value=f"{settings.address}/study/{study.code}", visible=still_open),
+        found,
+        gr.update(visible=still_open and not early),
+        gr.update(visible=still_open),
+    ]
+
+
+def _table(visit: Visit, database: Database) -> Markup:
+    mine = _mine(visit, database)
+    if not mine:
+        return empty(
+            "No study yet",
+            "Choose two policies below. Participants need no account: they open a link, agree, and"
+            " choose between two answers at a time.",
+        )
+    chosen = _chosen(visit, database)
+    columns = (
+        Column("Study"),
+        Column("State"),
+        Column("Votes", numeric=True),
+        Column("Opened", numeric=True),
+    )
+    rows = []
+    for study in mine:
+        name = link(study.name, visit.address("studies", study=study.id))
+        here = Markup('<span class="t-chosen">{}</span>') if study == chosen else Markup("{}")
+        cast, wanted = _votes(study, database)
+        rows.append(
+            (
+                here.format(lines(name, " against ".join(study.arms))),
+                _state(study),
+                f"{number(cast)} of {number(wanted)}",
+                ago(study.opened, visit.now),
+            )
+        )
+    return table(columns, rows, caption="Studies, newest first")
+
+
+def _state(study: Study) -> Markup:
+    state = badge("closed", "good") if study.closed else badge("open", "live")
+    mark = badge("simulated", "warn") if study.simulated else ""
+    return Markup("{} {}").format(state, mark)
+
+
+def _votes(study: Study, database: Database) -> tuple[int, int]:
+    """Votes given, and votes that the plan asks for."""
+    with database.read() as connection:
+        wanted = sum(task.overlap for task in tasks(connection, study.project, study=study.id))
+        cast = sum(1 for _ in judgements(connection, study.project, study=study.id))
+    return cast, wanted
+
+
+def _facts(study: Study, visit: Visit) -> Markup:
+    ended = Markup(", closed {}").format(ago(study.closed, visit.now)) if study.closed else ""
+    note = Markup("{}. Opened {}{}.").format(
+        " against ".join(study.arms), ago(study.opened, visit.now), ended
+    )
+    return Markup('<div class="t-section"><h2>{} {}</h2><p>{}</p></div>').format(
+        study.name, _state(study), note
+    )
+
+
+def _sealed() -> Markup:
+    return notice(
+        "Whose answer is whose stays sealed while votes come in. Looking early, and stopping when"
+        " the numbers please, makes the interval promise too much.",
+        title="No result yet.",
+    )
+
+
+def _outcome(study: Study, database: Database) -> Markup:
+    """The verdict in a sentence, the interval, the numbers behind it, and what to doubt."""
+    try:
+        found = results(database, study)
+    except TooLittleData as error:
+        return notice(str(error), title="No result yet.")
+    return result_card(found, early=study.closed is None)
+
+
+def result_card(found: StudyResult, *, early: bool) -> Markup:
+    """A study's result, from the sentence to the doubts."""
+    mark = badge("early look", "warn") if early else ""
+    return joined(
+        [
+            Markup('<div class="t-verdict">{}<p>{}</p>').format(mark, found.verdict),
+            forest(
+                [
+                    (f"{one.arm} against {one.opponent}", one.win_rate.as_json())
+                    for one in found.comparisons
+                ],
+                ends=("always loses", "wins every time"),
+            ),
+            Markup("</div>"),
+            _numbers(found),
+            *(notice(warning, "warn") for warning in found.warnings),
+        ]
+    )
+
+
+def _numbers(found: StudyResult) -> Markup:
+    columns = (
+        Column("Policies"),
+        Column("Votes", numeric=True),
+        Column("Ties", numeric=True),
+        Column("Both bad", numeric=True),
+        Column("Prompts", numeric=True),
+        Column("Identical answers", numeric=True),
+    )
+    rows = [
+        (
+            f"{one.arm} against {one.opponent}",
+            number(one.votes),
+            number(one.ties),
+            number(one.both_bad),
+            number(one.prompts),
+            number(one.identical),
+        )
+        for one in found.comparisons
+    ]
+    return joined([table(columns, rows, caption="What the votes were"), _foot(found)])
+
+
+def _foot(found: StudyResult) -> Markup:
+    bias = found.position_bias
+    side = f" The left answer won {bias} of the decided votes." if bias else ""
+    who = count(found.participants, "participant")
+    return Markup('<p class="t-told">{} voted.{}</p>').format(who, side)

@@ -1,0 +1,217 @@
+"""The page where training is started and watched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from app.forms import Form, draw_form, label
+from app.kinds import job_config
+from app.pages.fragments import count, empty, heading, html, joined, section
+from app.pages.frame import simulated
+from app.pages.runs import curves, log_tail, run_head, runs_table
+from app.pages.visit import Guard, Visit
+from app.queue import cancel, enqueue
+from app.worker import log_file
+from storage import jobs, models, snapshots
+from storage.database import Database
+from storage.recipes import RecipeConfig
+from storage.records import Job, JobId, JobState, Snapshot
+from storage.settings import Settings
+from training.places import DEFAULT_BASE, TINY
+from training.policies import POLICIES
+from training.rewards import REWARDS
+
+FIRST = {
+    "reward": ("snapshot", "name", "base", "epochs", "learning_rate"),
+    "policy": ("name", "start", "rewards", "steps", "kl_target", "max_new_tokens"),
+}
+"""Options to show at once; the others wait under "Advanced"."""
+LIVE, IDLE = 1.5, 8.0
+"""Seconds between two looks at the database, while something runs and otherwise."""
+MOST_RUNS = 200
+REMEMBER = """(job) => { const here = new URL(location); here.searchParams.set('job', job);
+history.replaceState(null, '', here); }"""
+
+
+def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
+    """Place the form on the left and what it started on the right."""
+    database = guard.database
+    html(heading("Train", "Learn a reward model from judgements, then a policy from rewards."))
+    banner = html()
+    started = gr.Textbox(visible=False)
+    with gr.Row(elem_classes="t-columns"):
+        with gr.Column(scale=5, min_width=340, elem_classes="t-card"):
+            html(section("New run"))
+            forms, buttons = _forms()
+        with gr.Column(scale=8, min_width=340, elem_classes="t-watch"):
+            head = html()
+            stop = gr.Button("Stop this run", variant="stop", visible=False, size="sm")
+            drawn = html()
+            with gr.Accordion("Log", open=False) as log_place:
+                log = html()
+            html(section("Runs"))
+            listed = html()
+    timer = gr.Timer(LIVE)
+    screen = [banner, head, drawn, log, listed, stop, log_place, timer]
+
+    def watch(visit: Visit) -> list[Any]:
+        return _screen(visit, database, settings)
+
+    def offer(visit: Visit) -> list[Any]:
+        return _choices(visit, database, forms)
+
+    def stop_run(visit: Visit) -> list[Any]:
+        found = _runs(visit, database)
+        if job := _chosen(visit, found):
+            cancel(database, job.id, now=visit.now)
+        return watch(visit)
+
+    guard.bind(page.load, watch, outputs=screen)
+    guard.bind(timer.tick, watch, outputs=screen)
+    guard.bind(stop.click, stop_run, outputs=screen)
+    menus = [component for form in forms.values() for component in _menus(form).values()]
+    guard.bind(page.load, offer, outputs=menus)
+    for (kind, recipe), form in forms.items():
+        start = _starter(database, settings, kind, recipe, form)
+        done = guard.bind(buttons[kind, recipe].click, start, list(form.inputs.values()), [started])
+        noted = done.success(None, [started], None, js=REMEMBER)
+        guard.bind(noted.success, watch, outputs=screen)
+
+
+def _forms() -> tuple[dict[tuple[str, str], Form[RecipeConfig]], dict[tuple[str, str], gr.Button]]:
+    """One form for each recipe, of which one is seen."""
+    recipes = {
+        **{("reward", name): recipe for name, recipe in REWARDS.items()},
+        **{("policy", name): recipe for name, recipe in POLICIES.items()},
+    }
+    names = {"reward": "{} reward model", "policy": "Policy with {}"}
+    labels = [(names[kind].format(label(name)), f"{kind}/{name}") for kind, name in recipes]
+    choice = gr.Radio(labels, value=labels[0][1], label="What to train")
+    forms, buttons, places = {}, {}, {}
+    for (kind, name), recipe in recipes.items():
+        with gr.Column(visible=f"{kind}/{name}" == labels[0][1]) as place:
+            html(Markup('<p class="t-summary">{}.</p>').format(recipe.summary))
+            forms[kind, name] = draw_form(
+                job_config(kind, name),
+                first=FIRST[kind],
+                choices={"snapshot": [], "base": [DEFAULT_BASE, TINY], "start": [], "rewards": []},
+            )
+            buttons[kind, name] = gr.Button("Start training", variant="primary")
+        places[f"{kind}/{name}"] = place
+    # Only shows and hides, so it runs in the browser and needs no handler.
+    choice.change(
+        None,
+        [choice],
+        list(places.values()),
+        js=f"(chosen) => {list(places)!r}.map(name => ({{'__type__': 'update',"
+        " visible: name === chosen}))",
+    )
+    return forms, buttons
+
+
+def _starter(
+    database: Database, settings: Settings, kind: str, recipe: str, form: Form[RecipeConfig]
+) -> Any:
+    def start(visit: Visit, *values: Any) -> str:
+        config = {name: value for name, value in form.typed(values).items() if value is not None}
+        job = enqueue(
+            database,
+            settings,
+            kind=kind,
+            recipe=recipe,
+            config=config,
+            project=visit.chosen().id,
+            now=visit.now,
+        )
+        return str(job.id)
+
+    return start
+
+
+def _menus(form: Form[RecipeConfig]) -> dict[str, Any]:
+    """The inputs whose choices depend on what is stored."""
+    return {
+        name: form.inputs[name] for name in ("snapshot", "start", "rewards") if name in form.inputs
+    }
+
+
+def _choices(
+    visit: Visit, database: Database, forms: Mapping[tuple[str, str], Form[RecipeConfig]]
+) -> list[Any]:
+    """What can be learnt from now, the newest chosen already."""
+    with database.read() as connection:
+        known = snapshots.snapshots(connection, visit.project.id if visit.project else None)
+        rewards = [model.name for model in models.models(connection, "reward")]
+        policies = [model.name for model in models.models(connection, "policy")]
+    frozen = [(_snapshot_label(snapshot), snapshot.id) for snapshot in known]
+    offered = {
+        "snapshot": gr.Dropdown(frozen, value=frozen[0][1] if frozen else None),
+        "rewards": gr.Dropdown(rewards, value=rewards[:1]),
+        "start": gr.Dropdown([DEFAULT_BASE, *policies, TINY]),
+    }
+    return [offered[name] for form in forms.values() for name in _menus(form)]
+
+
+def _snapshot_label(snapshot: Snapshot) -> str:
+    sizes = {"comparisons": 0, "ratings": 0}
+    for place, rows in snapshot.rows.items():
+        sizes[place.split("/")[0]] += rows
+    told = f"{count(sizes['comparisons'], 'comparison')}, {count(sizes['ratings'], 'rating')}"
+    return f"{snapshot.created:%d %b %H:%M} · {told} · {snapshot.id[:8]}"
+
+
+def _runs(visit: Visit, database: Database) -> list[Job]:
+    """The project's training runs, newest first."""
+    with database.read() as connection:
+        found = jobs.jobs(connection, limit=MOST_RUNS)
+    return [
+        job
+        for job in found
+        if job.kind in ("reward", "policy")
+        and (visit.project is None or job.project == visit.project.id)
+    ]
+
+
+def _chosen(visit: Visit, found: Sequence[Job]) -> Job | None:
+    """The run in the address; without one, what runs now, or else the newest."""
+    wanted = visit.query.get("job")
+    at_work = [job for job in found if job.state is JobState.RUNNING]
+    return next((job for job in found if job.id == wanted), next(iter([*at_work, *found]), None))
+
+
+def _screen(visit: Visit, database: Database, settings: Settings) -> list[Any]:
+    found = _runs(visit, database)
+    job = _chosen(visit, found)
+    busy = any(not one.state.is_over for one in found)
+    rhythm = gr.Timer(LIVE if busy else IDLE)
+    if job is None:
+        nothing = empty(
+            "No run yet",
+            "Choose a recipe and press Start training. Its curves appear here while it learns,"
+            " and stay when you close the page.",
+        )
+        hidden = gr.update(visible=False)
+        return [simulated(visit), nothing, "", "", "", hidden, hidden, rhythm]
+    with database.read() as connection:
+        measured = jobs.metrics(connection, JobId(job.id))
+    drawn = curves(measured) if measured else _no_curves(job)
+    return [
+        simulated(visit),
+        run_head(job, visit),
+        drawn,
+        log_tail(log_file(settings, job.id)),
+        runs_table(found, visit, chosen=job),
+        gr.update(visible=not job.state.is_over and not job.cancel_asked),
+        gr.update(visible=True),
+        rhythm,
+    ]
+
+
+def _no_curves(job: Job) -> Markup:
+    if job.state is JobState.RUNNING:
+        return joined([empty("No curve yet", "The first points come with the first steps.")])
+    return Markup("")
