@@ -76,14 +76,22 @@ def close_study(connection: Connection, study_id: StudyId, now: datetime) -> Stu
     return study(connection, study_id)
 
 
-def study_key(connection: Connection, study_id: StudyId) -> Mapping[ResponseId, str]:
+def study_key(
+    connection: Connection, study_id: StudyId, *, for_totals: bool = False
+) -> Mapping[ResponseId, str]:
     """Which arm wrote each response.
+
+    Args:
+        connection: Open for reading.
+        study_id: The study.
+        for_totals: Count the votes of an open study with it. Whoever asks so shows nothing but
+            totals, and says that they are an early look.
 
     Raises:
         NotAllowed: The study is still open.
         NotFound: It is not stored.
     """
-    if study(connection, study_id).closed is None:
+    if study(connection, study_id).closed is None and not for_totals:
         raise NotAllowed(
             "The key of a study stays sealed until the study is closed; close it first."
         )
