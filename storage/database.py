@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from storage.errors import InvalidOption, StorageFailed
@@ -76,8 +76,8 @@ class Database:
         with self._transaction(self._engine) as connection:
             yield connection
 
-    def migrate(self) -> None:
-        """Bring the tables to the newest revision, from nothing or from any earlier one.
+    def migrate(self, *, revision: str = "head") -> None:
+        """Bring the tables to a revision, the newest by default, from nothing or an earlier one.
 
         Raises:
             StorageFailed: The database was written by a newer Tandem, or cannot be reached.
@@ -98,7 +98,7 @@ class Database:
                 if not self._is_sqlite:
                     connection.execute(text("SELECT pg_advisory_xact_lock(7860)"))
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                command.upgrade(config, revision)
                 self._check_foreign_keys(connection)
         except CommandError as error:
             raise StorageFailed(
@@ -148,7 +148,8 @@ class Database:
             ) from error
         except DatabaseError as error:
             # The other subclasses tell of mistakes in this program, which deserve a trace.
-            if isinstance(error, OperationalError) or type(error) is DatabaseError:
+            is_missing = isinstance(error, ProgrammingError) and "does not exist" in str(error.orig)
+            if isinstance(error, OperationalError) or type(error) is DatabaseError or is_missing:
                 raise StorageFailed(self._sentence(error)) from error
             raise
 
@@ -180,7 +181,10 @@ _MEANINGS = (
     (("malformed",), "is damaged: restore it from a backup"),
     (("readonly", "read-only"), "may not be written here: check who owns the file and its folder"),
     (("unable to open",), "cannot be opened: check that the folder exists and is yours"),
-    (("no such table", "no such column"), "is not ready for this version: migrate it first"),
+    (
+        ("no such table", "no such column", "relation"),
+        "is not ready for this version: migrate it first",
+    ),
     (("disk i/o error",), "cannot be read or written: the disk reports a fault"),
     (
         ("connection refused", "connection failed", "could not translate", "failed to resolve"),

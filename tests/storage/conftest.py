@@ -1,0 +1,169 @@
+"""A desk: a project with tasks, people who judge them, and the shortest way between the two."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from storage import annotators, projects, prompts, studies, tasks
+from storage.database import Database
+from storage.judgements import record_submission
+from storage.records import (
+    Annotator,
+    Assignment,
+    Comparison,
+    Kind,
+    Project,
+    ProjectId,
+    Prompt,
+    Rating,
+    Response,
+    Role,
+    Study,
+    StudyId,
+    Submission,
+    SubmissionId,
+    Task,
+    TaskId,
+)
+
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass
+class Desk:
+    database: Database
+    now: datetime
+    project: Project
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
+
+    def person(self, name: str = "", *, kind: Kind = Kind.PERSON) -> Annotator:
+        with self.database.write() as connection:
+            return annotators.add_annotator(
+                connection,
+                name or f"person {secrets.token_hex(4)}",
+                role=Role.ANNOTATOR,
+                kind=kind,
+                now=self.now,
+            )
+
+    def people(self, count: int) -> list[Annotator]:
+        return [self.person() for _ in range(count)]
+
+    def task(self, words: str, *, overlap: int = 1, study: StudyId | None = None) -> Task:
+        """A prompt with two answers, and the task to compare them."""
+        prompt = Prompt.of(self.project.id, words)
+        answers = [Response.of(prompt.id, f"{words} {side}", policy=side) for side in "ab"]
+        task = Task(
+            id=TaskId(secrets.token_hex(8)),
+            project=self.project.id,
+            prompt=prompt.id,
+            responses=tuple(answer.id for answer in answers),
+            type="pair_with_ratings",
+            overlap=overlap,
+            study=study,
+        )
+        with self.database.write() as connection:
+            prompts.add_prompts(connection, [prompt])
+            prompts.add_responses(connection, answers)
+            tasks.add_tasks(connection, [task])
+        return task
+
+    def tasks(self, count: int, *, overlap: int = 1, study: StudyId | None = None) -> list[Task]:
+        return [self.task(f"prompt {n}", overlap=overlap, study=study) for n in range(count)]
+
+    def study(self, **changes: Any) -> Study:
+        study = Study(
+            **{
+                "id": StudyId(secrets.token_hex(8)),
+                "code": secrets.token_urlsafe(8),
+                "name": "Tuned against start",
+                "project": self.project.id,
+                "arms": ("tuned", "start"),
+                "plan": {"overlap": 1},
+                "opened": self.now,
+            }
+            | changes
+        )
+        with self.database.write() as connection:
+            return studies.add_study(connection, study, key={})
+
+    def lease(
+        self,
+        annotator: Annotator,
+        count: int = 1,
+        *,
+        study: StudyId | None = None,
+        later: timedelta = timedelta(0),
+        lifetime: timedelta = 10 * MINUTE,
+    ) -> list[Assignment]:
+        with self.database.write() as connection:
+            return tasks.lease(
+                connection,
+                annotator.id,
+                project=self.project.id,
+                study=study,
+                count=count,
+                now=self.now + later,
+                lifetime=lifetime,
+                rng=self.rng,
+            )
+
+    def answer(self, assignment: Assignment, **changes: Any) -> Submission:
+        """A submission that fits: left is slightly better, and is rated 5."""
+        with self.database.read() as connection:
+            task = tasks.task(connection, assignment.task)
+        left, right = assignment.shown
+        return Submission(
+            **{
+                "id": SubmissionId(secrets.token_hex(16)),
+                "annotator": assignment.annotator,
+                "prompt": task.prompt,
+                "assignment": assignment.id,
+                "study": task.study,
+                "comparisons": (Comparison(left=left, right=right, choice=-1),),
+                "ratings": (Rating(response=left, value=5),),
+                "active_seconds": 12.5,
+                "received": self.now + MINUTE,
+            }
+            | changes
+        )
+
+    def send(self, submission: Submission) -> bool:
+        with self.database.write() as connection:
+            return record_submission(connection, submission)
+
+    def imported(self, words: str, annotator: Annotator, **changes: Any) -> Submission:
+        """A rating that came from a file, of a response to `words` that is stored by the way."""
+        prompt = Prompt.of(self.project.id, words)
+        response = Response.of(prompt.id, f"{words} a", policy="a")
+        with self.database.write() as connection:
+            prompts.add_prompts(connection, [prompt])
+            prompts.add_responses(connection, [response])
+        return Submission(
+            **{
+                "id": SubmissionId(secrets.token_hex(16)),
+                "annotator": annotator.id,
+                "prompt": prompt.id,
+                "ratings": (Rating(response=response.id, value=6),),
+                "interface": "import",
+                "received": self.now,
+            }
+            | changes
+        )
+
+
+@pytest.fixture
+def desk(database: Database, now: datetime) -> Desk:
+    return Desk(database, now, new_project(database, now))
+
+
+def new_project(database: Database, now: datetime, **changes: Any) -> Project:
+    fields = {"id": ProjectId(secrets.token_hex(8)), "name": secrets.token_hex(4), "created": now}
+    with database.write() as connection:
+        return projects.add_project(connection, Project(**fields | changes))
