@@ -1,0 +1,195 @@
+"""`tandem import`, `export` and `snapshot`: data in, data out, data frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from app.commands.home import DEFAULT_PROJECT, AsJson, InHome, ProjectName, project_called
+from app.commands.output import tell, tell_json, tell_table
+
+snapshot = App(name="snapshot", help="Freeze judgements so that models can be trained on them.")
+
+
+def import_file(
+    path: Annotated[Path, Parameter(help="A .jsonl, .jsonl.gz or .parquet file.")],
+    /,
+    *,
+    home: InHome,
+    format_name: Annotated[
+        str | None,
+        Parameter(name="--format", help="both, pairs, ratings or prompts; detected when left out."),
+    ] = None,
+    project: Annotated[
+        str, Parameter(help="Project to import into, made when it is not there.")
+    ] = DEFAULT_PROJECT,
+    option: Annotated[
+        list[str] | None,
+        Parameter(help="An option of the format, NAME=VALUE; may be given several times."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import prompts, responses and judgements from a file, whole or not at all.
+
+    Importing a file twice adds nothing. The formats are described in the documentation; the options
+    of each are `each_vote` (pairs), `rating_field` (both, ratings) and `annotator_kind`.
+    """
+    from app.importing import import_into
+    from app.progress import ConsoleProgress, utc_now
+
+    with home.open() as (_, database), ConsoleProgress("import") as progress:
+        found = import_into(
+            database,
+            path,
+            project=project,
+            format_name=format_name,
+            options=_pairs(option),
+            now=utc_now(),
+            progress=progress,
+        )
+    if as_json:
+        tell_json(found)
+        return
+    tell(f"Imported into project {project!r}:")
+    for name, value in found.items():
+        tell(f"  {name}: {value}")
+
+
+def export(
+    format_name: Annotated[
+        str, Parameter(name="FORMAT", help="preference, ratings, unpaired, both or raw.")
+    ],
+    /,
+    *,
+    home: InHome,
+    output: Annotated[Path, Parameter(help="Folder for the files.")],
+    project: ProjectName = None,
+    file_type: Annotated[Literal["jsonl", "parquet"], Parameter(help="Type of the files.")] = (
+        "jsonl"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Write a project's judgements as training data, with a card that describes them."""
+    from app.progress import utc_now
+    from feedback.exporters import export as write
+
+    with home.open() as (_, database), database.read() as connection:
+        found = project_called(connection, project)
+        written = write(
+            connection, found, format_name, folder=output, file_type=file_type, now=utc_now()
+        )
+    paths = [str(path) for path in ([written] if isinstance(written, Path) else written)]
+    if as_json:
+        tell_json({"project": found.name, "format": format_name, "files": paths})
+        return
+    for path in paths:
+        tell(path)
+
+
+@snapshot.command
+def create(*, home: InHome, project: ProjectName = None, as_json: AsJson = False) -> None:
+    """Freeze everything that was judged so far. The same judgements give the same snapshot."""
+    from app.progress import utc_now
+    from storage import snapshots
+
+    with home.open() as (settings, database):
+        with database.read() as connection:
+            found = project_called(connection, project)
+        frozen = snapshots.freeze(database, found.id, data_dir=settings.data_dir, now=utc_now())
+    if as_json:
+        tell_json({"snapshot": frozen.id, "project": found.name, "rows": dict(frozen.rows)})
+        return
+    tell(f"Snapshot {frozen.id}")
+    for name, rows in frozen.rows.items():
+        tell(f"  {name}: {rows}")
+
+
+@snapshot.command(name="list")
+def list_snapshots(*, home: InHome, as_json: AsJson = False) -> None:
+    """List the snapshots, the newest first."""
+    from storage import projects, snapshots
+
+    with home.open() as (_, database), database.read() as connection:
+        frozen = snapshots.snapshots(connection)
+        names = {project.id: project.name for project in projects.projects(connection)}
+    if as_json:
+        tell_json(
+            {
+                "snapshots": [
+                    {
+                        "snapshot": one.id,
+                        "project": names[one.project],
+                        "rows": dict(one.rows),
+                        "simulated": one.simulated,
+                        "created": one.created.isoformat(),
+                    }
+                    for one in frozen
+                ]
+            }
+        )
+        return
+    tell_table(
+        ("snapshot", "project", "comparisons", "ratings", "simulated", "created"),
+        [
+            (
+                one.id[:12],
+                names[one.project],
+                _total(one.rows, "comparisons"),
+                _total(one.rows, "ratings"),
+                "simulated" if one.simulated else "",
+                f"{one.created:%Y-%m-%d %H:%M}",
+            )
+            for one in frozen
+        ],
+        empty="There is no snapshot yet; make one with: tandem snapshot create",
+    )
+
+
+@snapshot.command
+def diff(first: str, second: str, /, *, home: InHome, as_json: AsJson = False) -> None:
+    """Say how two snapshots differ.
+
+    Parameters
+    ----------
+    first
+        A snapshot, by its id or its first digits.
+    second
+        The other one.
+    """
+    from storage import snapshots
+
+    with home.open() as (settings, database), database.read() as connection:
+        one, other = (snapshots.snapshot(connection, name) for name in (first, second))
+        found = snapshots.difference(
+            settings.data_dir / one.folder, settings.data_dir / other.folder
+        )
+    if as_json:
+        tell_json({"first": one.id, "second": other.id, **found})
+        return
+    tell(f"From {one.id[:12]} to {other.id[:12]}:")
+    for name, value in found.items():
+        tell(f"  {name}: {value}")
+
+
+def _total(rows: Any, table: str) -> int:
+    return sum(number for name, number in rows.items() if name.startswith(f"{table}/"))
+
+
+def _pairs(options: Sequence[str] | None) -> dict[str, Any]:
+    """NAME=VALUE options of an importer; its configuration checks names and values.
+
+    Raises:
+        InvalidOption: There is no equals sign.
+    """
+    from storage.errors import InvalidOption
+
+    found = {}
+    for text in options or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InvalidOption("option", "an option is written NAME=VALUE", text)
+        found[name] = value
+    return found

@@ -1,0 +1,212 @@
+"""`tandem models`, `sample` and `score`: what was trained, put to use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from app.commands.home import AsJson, InHome, ProjectName, project_called
+from app.commands.options import read_options, with_options
+from app.commands.output import note, tell, tell_json, tell_table, written_estimate
+from app.commands.train import ToQueue, tell_queued
+from app.kinds import SampleJob
+from storage.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from storage.records import Model
+
+models = App(name="models", help="List and show trained models.")
+
+
+@models.command(name="list")
+def list_models(
+    *,
+    home: InHome,
+    purpose: Annotated[
+        Literal["reward", "policy"] | None, Parameter(help="Only models of this purpose.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the registered models, the newest first."""
+    from storage import models as stored
+
+    with home.open() as (_, database), database.read() as connection:
+        found = stored.models(connection, purpose)
+    found = sorted(found, key=lambda model: model.created, reverse=True)
+    if as_json:
+        tell_json({"models": [_described(model) for model in found]})
+        return
+    tell_table(
+        ("model", "purpose", "recipe", "base", "pair accuracy", "simulated", "created"),
+        [
+            (
+                model.name,
+                model.purpose,
+                model.recipe,
+                model.base,
+                written_estimate(model.metrics.get("held_out", {}).get("pair_accuracy")),
+                "simulated" if model.simulated else "",
+                f"{model.created:%Y-%m-%d %H:%M}",
+            )
+            for model in found
+        ],
+        empty="There is no model yet; make one with: tandem train",
+    )
+
+
+@models.command
+def show(
+    name: Annotated[str, Parameter(help="A model, by its name or id.")],
+    /,
+    *,
+    home: InHome,
+    as_json: AsJson = False,
+) -> None:
+    """Show where a model lies, where it came from, and what was measured."""
+    from storage import models as stored
+
+    with home.open() as (settings, database), database.read() as connection:
+        model = stored.model(connection, name)
+    described = {**_described(model), "path": str(settings.data_dir.absolute() / model.folder)}
+    if as_json:
+        tell_json(described)
+        return
+    for label, value in described.items():
+        tell(f"{label}: {value}")
+
+
+def _described(model: Model) -> Mapping[str, Any]:
+    return {
+        "model": model.name,
+        "id": model.id,
+        "purpose": model.purpose,
+        "recipe": model.recipe,
+        "base": model.base,
+        "snapshot": model.snapshot,
+        "job": model.job,
+        "parents": list(model.parents),
+        "config": dict(model.config),
+        "metrics": dict(model.metrics),
+        "simulated": model.simulated,
+        "created": model.created.isoformat(),
+    }
+
+
+def _sample(
+    *,
+    home: InHome,
+    project: ProjectName = None,
+    prompts_file: Annotated[
+        Path | None, Parameter(name="--input", help="File with prompts, instead of the project's.")
+    ] = None,
+    output: Annotated[
+        Path | None, Parameter(help="File for prompts and answers, which `tandem import` reads.")
+    ] = None,
+    queue: ToQueue = False,
+    as_json: AsJson = False,
+    **typed: Any,
+) -> None:
+    """Let one or several policies answer the prompts of a project or of a file."""
+    from app.progress import utc_now
+    from app.queue import enqueue
+
+    config = read_options(SampleJob, typed)
+    if queue:
+        if prompts_file is not None or output is not None:
+            raise InvalidOption("queue", "the worker answers a project's prompts", "--queue")
+        with home.open() as (settings, database):
+            with database.read() as connection:
+                found = project_called(connection, project).id
+            job = enqueue(
+                database,
+                settings,
+                kind="sample",
+                recipe="sample",
+                config=config.model_dump(),
+                project=found,
+                now=utc_now(),
+            )
+        tell_queued(job, as_json=as_json)
+        return
+    if output is None and not config.keep:
+        raise InvalidOption("output", "name a file for the answers, or --keep them", None)
+    _sample_here(home, config, project, prompts_file, output, as_json=as_json)
+
+
+def _sample_here(
+    home: InHome,
+    config: SampleJob,
+    project: str | None,
+    prompts_file: Path | None,
+    output: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from app.answering import answer_lines, answers_of, policy_sources
+    from app.foreground import prompts_of, run_here
+    from app.progress import ConsoleProgress
+    from storage.files import write_text
+
+    with home.open() as (settings, database):
+        if prompts_file is None:
+            with database.read() as connection:
+                found = project_called(connection, project).id
+            result = run_here(
+                database,
+                settings,
+                kind="sample",
+                recipe="sample",
+                config=config.model_dump(),
+                project=found,
+            )
+            lines = (settings.data_dir / result.pop("file")).read_text(encoding="utf-8")
+        else:
+            prompts = prompts_of(prompts_file)
+            sources = policy_sources(config.policies, database, settings)
+            with ConsoleProgress("sample") as progress:
+                answers = answers_of(
+                    sources, prompts, config, progress=progress, device=settings.device
+                )
+            result, lines = {"prompts": len(prompts)}, answer_lines(prompts, answers)
+    if output is not None:
+        write_text(output, lines)
+        result["output"] = str(output)
+    if as_json:
+        tell_json(result)
+        return
+    for name, value in result.items():
+        tell(f"{name}: {value}")
+
+
+_sample.__name__ = "sample"
+sample = with_options(_sample, SampleJob, without=("prompts",))
+
+
+def score(
+    *,
+    home: InHome,
+    model: Annotated[str, Parameter(help="A reward model: name, id or folder.")],
+    input_file: Annotated[
+        Path, Parameter(name="--input", help="Lines with a prompt and a response.")
+    ],
+    output: Annotated[Path, Parameter(help="The same lines with their rewards.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write every line again with `reward` and `reward_standardised`.
+
+    The standardised reward is in standard deviations around the mean of the model's own training
+    data, so that rewards of different models can be put side by side.
+    """
+    from app.measuring import score_file
+
+    with home.open() as (settings, database):
+        summary = score_file(database, settings, model=model, source=input_file, target=output)
+    if summary["mean_standardised"] is not None and abs(summary["mean_standardised"]) > 3:
+        note("warning: these responses lie far from what the model was trained on.")
+    if as_json:
+        tell_json({"output": str(output), **summary})
+    else:
+        tell(f"{summary['lines']} lines written to {output}")

@@ -1,0 +1,93 @@
+"""A recipe's options as command-line options: the second of its configuration's three views."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Any, TypeVar, get_origin
+
+from cyclopts import Parameter
+from pydantic.fields import FieldInfo
+
+from storage.errors import InvalidOption
+from storage.recipes import RecipeConfig
+
+Config = TypeVar("Config", bound=RecipeConfig)
+
+
+def with_options(
+    command: Callable[..., None], config: type[RecipeConfig], *, without: Collection[str] = ()
+) -> Callable[..., None]:
+    """Give a function that takes `**typed` one keyword per option of `config`.
+
+    Args:
+        command: The function; its own keywords come first in the help.
+        config: Whose options are wanted.
+        without: Options that the command sets itself.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    drawn = [
+        _option(name, field)
+        for name, field in config.model_fields.items()
+        if name not in without and name not in signature.parameters
+    ]
+    command.__signature__ = signature.replace(parameters=[*own, *drawn])  # type: ignore[attr-defined]
+    return command
+
+
+def read_options(config: type[Config], typed: Mapping[str, Any]) -> Config:
+    """What was typed, as a checked configuration.
+
+    Raises:
+        InvalidOption: An option is missing or out of bounds.
+    """
+    values = {name: value for name, value in typed.items() if value is not None}
+    for name, field in config.model_fields.items():
+        if name in values and get_origin(field.annotation) is dict:
+            values[name] = dict(_weight(name, text) for text in values[name])
+    return config.read(values)
+
+
+def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    """One option. Bounds are left to the configuration, whose sentence names the option."""
+    several = get_origin(field.annotation) in (dict, tuple, list)
+    kind: Any = list[str] if several else field.annotation
+    default = field.get_default(call_default_factory=True)
+    text = field.description or ""
+    if get_origin(field.annotation) is dict:
+        text += "; written NAME or NAME=WEIGHT"
+    if several and default:
+        text += f" [default: {' '.join(str(part) for part in default)}]"
+    required = field.is_required()
+    # What is not typed stays None, and then the configuration's own default rules.
+    annotation = Annotated[
+        kind | None if several or required else kind,
+        Parameter(
+            help=text,
+            consume_multiple=several or None,
+            negative=() if several else None,
+            required=required,
+        ),
+    ]
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if required else None if several else default,
+        annotation=annotation,
+    )
+
+
+def _weight(option: str, text: str) -> tuple[str, float]:
+    """A name with its weight; the weight is 1 where none is written.
+
+    Raises:
+        InvalidOption: What stands behind the last equals sign is no number.
+    """
+    name, equals, weight = text.rpartition("=")
+    if not equals:
+        return text, 1.0
+    try:
+        return name, float(weight)
+    except ValueError:
+        raise InvalidOption(option, "a weight is a number, as in NAME=0.5", text) from None

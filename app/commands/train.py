@@ -1,0 +1,276 @@
+"""`tandem train`: one command per recipe, with the options that its configuration declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from app.commands.home import AsJson, Home, InHome, ProjectName, project_called
+from app.commands.options import read_options, with_options
+from app.commands.output import note, tell, tell_json, written_estimate
+from storage.errors import InvalidOption
+from storage.recipes import Recipe, RecipeConfig, find
+
+if TYPE_CHECKING:
+    from storage.records import Job, ProjectId
+
+train = App(name="train", help="Train a reward model or a policy.")
+rewards = App(name="reward", help="Train a reward model. Each recipe has its own --help.")
+policies = App(name="policy", help="Train a policy. Each recipe has its own --help.")
+train.command(rewards)
+train.command(policies)
+
+ModelFolder = Annotated[
+    Path | None,
+    Parameter(help="Folder for the model; without it the model is registered in the store."),
+]
+ToQueue = Annotated[
+    bool, Parameter(name="--queue", negative=(), help="Hand it to the worker instead of waiting.")
+]
+NewName = Annotated[str, Parameter(help="Name of the new model; empty makes one of the recipe.")]
+
+
+def reward_command(recipe: Recipe) -> Callable[..., None]:
+    """The command that trains one kind of reward model."""
+
+    def command(
+        *,
+        home: InHome,
+        snapshot: Annotated[
+            str | None, Parameter(help="Snapshot to learn from, by its id or its first digits.")
+        ] = None,
+        data: Annotated[
+            Path | None,
+            Parameter(help="File or folder to learn from without a store; needs --output."),
+        ] = None,
+        output: ModelFolder = None,
+        name: NewName = "",
+        queue: ToQueue = False,
+        as_json: AsJson = False,
+        **typed: Any,
+    ) -> None:
+        options = read_options(recipe.config, typed)
+        if (data is None) == (snapshot is None):
+            raise InvalidOption("data", "name either --data or --snapshot", data and str(data))
+        _refuse_contradictions(data=data, output=output, queue=queue, name=name)
+        if data is not None:
+            _reward_from_file(home, recipe, options, data, output, as_json=as_json)
+            return
+        config = {**options.model_dump(), "snapshot": snapshot, "name": name}
+        _from_store(
+            home,
+            "reward",
+            recipe,
+            config,
+            project=None,
+            output=output,
+            queue=queue,
+            as_json=as_json,
+        )
+
+    command.__doc__ = f"{recipe.summary}."
+    return with_options(command, recipe.config)
+
+
+def policy_command(recipe: Recipe) -> Callable[..., None]:
+    """The command that trains one kind of policy."""
+
+    def command(
+        *,
+        home: InHome,
+        project: ProjectName = None,
+        data: Annotated[
+            Path | None,
+            Parameter(help="File with prompts, instead of the project's; needs --output."),
+        ] = None,
+        output: ModelFolder = None,
+        name: NewName = "",
+        queue: ToQueue = False,
+        as_json: AsJson = False,
+        **typed: Any,
+    ) -> None:
+        options = read_options(recipe.config, typed)
+        _refuse_contradictions(data=data, output=output, queue=queue, name=name)
+        if data is not None:
+            _policy_from_file(home, recipe, options, data, output, as_json=as_json)
+            return
+        config = {**options.model_dump(), "name": name}
+        with home.open() as (_, database), database.read() as connection:
+            found = project_called(connection, project).id
+        _from_store(
+            home,
+            "policy",
+            recipe,
+            config,
+            project=found,
+            output=output,
+            queue=queue,
+            as_json=as_json,
+        )
+
+    command.__doc__ = f"{recipe.summary}."
+    return with_options(command, recipe.config)
+
+
+def _refuse_contradictions(
+    *, data: Path | None, output: Path | None, queue: bool, name: str
+) -> None:
+    """Raises InvalidOption when options exclude each other or a place for the model is missing."""
+    if data is not None and output is None:
+        raise InvalidOption("output", "a model made from a file needs a folder; name one", None)
+    if queue and output is not None:
+        raise InvalidOption(
+            "queue",
+            "the worker keeps models in the store; leave out --output and --data",
+            "--queue",
+        )
+    if name and output is not None:
+        raise InvalidOption("name", "a model in a folder is named by the folder", name)
+    if output is not None and output.exists() and (output.is_file() or any(output.iterdir())):
+        raise InvalidOption("output", "it already holds something; name another", str(output))
+
+
+def _reward_from_file(
+    home: Home,
+    recipe: Recipe,
+    options: RecipeConfig,
+    data: Path,
+    output: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from app.foreground import reward_from_file
+
+    settings = home.settings()
+    metrics = reward_from_file(recipe, options, data, settings=settings, output=_there(output))
+    _report(str(output), metrics, as_json=as_json)
+
+
+def _policy_from_file(
+    home: Home,
+    recipe: Recipe,
+    options: RecipeConfig,
+    data: Path,
+    output: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from app.foreground import policy_from_file
+
+    with home.open() as (settings, database):
+        metrics = policy_from_file(
+            recipe, options, data, database=database, settings=settings, output=_there(output)
+        )
+    _report(str(output), metrics, as_json=as_json)
+
+
+def _there(output: Path | None) -> Path:
+    assert output is not None, "_refuse_contradictions asks for it"  # noqa: S101
+    return output
+
+
+def _from_store(
+    home: Home,
+    kind: str,
+    recipe: Recipe,
+    config: Mapping[str, Any],
+    *,
+    project: ProjectId | None,
+    output: Path | None,
+    queue: bool,
+    as_json: bool,
+) -> None:
+    from app.foreground import run_here
+    from app.progress import utc_now
+    from app.queue import enqueue
+
+    with home.open() as (settings, database):
+        if queue:
+            job = enqueue(
+                database,
+                settings,
+                kind=kind,
+                recipe=recipe.name,
+                config=config,
+                project=project,
+                now=utc_now(),
+            )
+            tell_queued(job, as_json=as_json)
+            return
+        result = run_here(
+            database,
+            settings,
+            kind=kind,
+            recipe=recipe.name,
+            config=config,
+            project=project,
+            output=output,
+        )
+    _report(result["model"], result["metrics"], as_json=as_json)
+
+
+def tell_queued(job: Job, *, as_json: bool) -> None:
+    """Say that a job waits, and how to follow it."""
+    if as_json:
+        tell_json({"job": job.id, "state": job.state, "kind": job.kind, "recipe": job.recipe})
+    else:
+        tell(f"Queued as job {job.id}. Follow it with: tandem jobs show {job.id}")
+
+
+def _report(model: str, metrics: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        tell_json({"model": model, "metrics": metrics})
+        return
+    tell(f"The model is ready: {model}")
+    card = metrics.get("held_out", {})
+    for name, words in (
+        ("pair_accuracy", "pair accuracy on held-out prompts"),
+        ("length_only_accuracy", "the same by length alone"),
+        ("spearman", "rank correlation with held-out ratings"),
+    ):
+        if card.get(name):
+            tell(f"  {words}: {written_estimate(card[name])}")
+    for warning in card.get("warnings", ()):
+        note(f"warning: {warning}")
+
+
+def _unknown(table: Mapping[str, Recipe], kind: str) -> Callable[..., None]:
+    """What answers to a recipe that is not there: the nearest name."""
+
+    def command(
+        recipe: Annotated[str | None, Parameter(show=False)] = None,
+        /,
+        *_rest: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    ) -> None:
+        if recipe is None:
+            raise InvalidOption("recipe", f"name one of {', '.join(sorted(table))}", None)
+        find(table, kind, recipe)
+
+    return command
+
+
+def _fill(
+    group: App,
+    table: Mapping[str, Recipe],
+    kind: str,
+    make: Callable[[Recipe], Callable[..., None]],
+) -> None:
+    for recipe in table.values():
+        group.command(make(recipe), name=recipe.name)
+    group.default(_unknown(table, kind))
+
+
+def _fill_all() -> None:
+    from training.policies import POLICIES
+    from training.rewards import REWARDS
+
+    _fill(rewards, REWARDS, "reward recipe", reward_command)
+    _fill(policies, POLICIES, "policy recipe", policy_command)
+
+
+_fill_all()
+
+__all__: Sequence[str] = ("train",)

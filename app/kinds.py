@@ -1,0 +1,113 @@
+"""The kinds of slow work, and the complete configuration that a job of each kind is kept with.
+
+A job's configuration is closed: an unknown name or a value out of bounds is refused before the job
+is queued, and what is stored says everything that the run depends on, with the job's project.
+
+* reward  {"snapshot", "name", and every option of the recipe in `training.rewards.REWARDS`}
+* policy  {"name", and every option of the recipe in `training.policies.POLICIES`}; the prompts are
+          those of the project that fall in the train split
+* sample  {"policies", "prompts" or the project's, "split", "limit", "keep", and how to sample}
+* study   {"title", "arms", "limit", "overlap", and how to sample}; the prompts are those of the
+          project that fall in the test split
+
+Policies and reward models are named by a registered model's name or id, by a folder, or (policies)
+by the name of a Hugging Face model.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, create_model
+
+from storage.errors import NotFound
+from storage.recipes import RecipeConfig, find
+from training.policies import POLICIES
+from training.rewards import REWARDS
+from training.sampling_config import SamplingConfig
+
+ModelName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$")]
+"""Also a folder's name, so it holds nothing that could lead elsewhere."""
+
+Turn = dict[Literal["role", "content"], str]
+"""`storage.records.Message`, in a form that pydantic reads in Python 3.11."""
+
+
+class Registered(RecipeConfig):
+    """What every job that makes a model says besides its recipe's options."""
+
+    name: Annotated[
+        ModelName,
+        Field(
+            description="Name of the new model: letters, digits, dot, dash and underscore;"
+            " empty numbers the models of a recipe"
+        ),
+    ] = ""
+
+
+class RewardJob(Registered):
+    """What a reward model's job says besides its recipe's options."""
+
+    snapshot: Annotated[str, Field(min_length=1, description="Snapshot to learn from, by its id")]
+
+
+class SampleJob(SamplingConfig):
+    """Let policies answer prompts."""
+
+    policies: Annotated[
+        tuple[str, ...],
+        Field(min_length=1, description="Who answers: models, folders or Hugging Face names"),
+    ]
+    prompts: Annotated[
+        tuple[tuple[Turn, ...], ...],
+        Field(description="Conversations to answer; none takes the project's"),
+    ] = ()
+    split: Annotated[
+        Literal["train", "validation", "test", "all"],
+        Field(description="Which of the project's prompts"),
+    ] = "all"
+    limit: Annotated[
+        int | None, Field(ge=1, description="How many of the project's prompts; empty takes all")
+    ] = None
+    keep: Annotated[
+        bool, Field(description="Add the answers to the project, so that people can judge them")
+    ] = False
+
+
+class StudyJob(SamplingConfig):
+    """Let two policies answer held-out prompts, and open a blinded study of the answers."""
+
+    title: Annotated[str, Field(min_length=1, max_length=200, description="Name of the study")]
+    arms: Annotated[
+        tuple[str, str],
+        Field(description="The policy that the study asks about, and the one it is held against"),
+    ]
+    limit: Annotated[
+        int | None, Field(ge=2, description="How many held-out prompts; empty takes all")
+    ] = None
+    overlap: Annotated[
+        int, Field(ge=1, le=1000, description="How many participants judge each prompt")
+    ] = 3
+
+
+KINDS = ("reward", "policy", "sample", "study")
+
+
+def job_config(kind: str, recipe: str) -> type[RecipeConfig]:
+    """The configuration of a job: what its kind asks and what its recipe asks, in one class.
+
+    Raises:
+        NotFound: There is no such kind or recipe; names the nearest.
+    """
+    match kind:
+        case "reward":
+            base = (RewardJob, find(REWARDS, "reward recipe", recipe).config)
+        case "policy":
+            base = (Registered, find(POLICIES, "policy recipe", recipe).config)
+        case "sample":
+            return SampleJob
+        case "study":
+            return StudyJob
+        case _:
+            raise NotFound("kind of job", kind, KINDS)
+    return create_model(f"{kind}_{recipe}_job", __base__=base)

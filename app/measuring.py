@@ -1,0 +1,173 @@
+"""Measuring outside of jobs: scores for a file, a reward model's report card, a judge's votes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from app.progress import ConsoleProgress, utc_now
+from app.sources import reward_folder
+from storage import snapshots, studies
+from storage.errors import InvalidData, InvalidOption
+from storage.records import Message, Split
+from storage.recipes import find
+
+if TYPE_CHECKING:
+    from storage.database import Database
+    from storage.settings import Settings
+
+LINES_AT_ONCE = 512
+"""Lines scored and written together, so that a file of any size fits into memory."""
+
+
+def score_file(
+    database: Database, settings: Settings, *, model: str, source: Path, target: Path
+) -> dict[str, Any]:
+    """Write every line of a file again with its reward.
+
+    Args:
+        database: Where models are registered.
+        settings: Where they lie and on which device they run.
+        model: A reward model's name, id or folder.
+        source: Lines with a prompt and a response.
+        target: A .jsonl file that gets `reward` (logits) and `reward_standardised` (standard
+            deviations around the mean of the model's training data) beside each line's fields.
+
+    Returns:
+        {"lines", "mean", "mean_standardised"}.
+
+    Raises:
+        NotFound: No such model.
+        InvalidData: The file is missing or half-written, or a line has no response.
+        StorageFailed: The target cannot be written; nothing half-written stays.
+    """
+    from feedback.importers.lines import read_lines
+    from training.rewards.scoring import RewardScorer
+
+    with database.read() as connection:
+        folder = reward_folder(connection, settings, model)
+    lines = iter(_conversations(read_lines(source)))
+    first = list(islice(lines, LINES_AT_ONCE))
+    scorer = RewardScorer.load(folder, device=settings.device)
+    rewards: list[float] = []
+    standardised: list[float] = []
+
+    def scored() -> Iterator[str]:
+        batch = first
+        while batch:
+            raw = scorer.score([(prompt, response) for _, prompt, response in batch])
+            for (fields, _, _), reward, standard in zip(
+                batch, raw, scorer.standardise(raw), strict=True
+            ):
+                rewards.append(float(reward))
+                standardised.append(float(standard))
+                line = {**fields, "reward": rewards[-1], "reward_standardised": standardised[-1]}
+                yield json.dumps(line, ensure_ascii=False) + "\n"
+            progress.report(len(rewards))
+            batch = list(islice(lines, LINES_AT_ONCE))
+
+    with ConsoleProgress("score") as progress:
+        write_lines(target, scored())
+    return {
+        "lines": len(rewards),
+        "mean": float(np.mean(rewards)),
+        "mean_standardised": float(np.mean(standardised)),
+    }
+
+
+def evaluate_reward(
+    database: Database,
+    settings: Settings,
+    *,
+    model: str,
+    data: Path | None,
+    snapshot: str | None,
+    split: str,
+) -> dict[str, Any]:
+    """The report card of a reward model on a file, or on a part of a snapshot.
+
+    Raises:
+        NotFound: No such model or snapshot.
+        InvalidData: The file is missing or half-written.
+        TooLittleData: It holds too few judgements to say anything.
+    """
+    from evaluation.report_card import evaluate_reward_model, evaluate_reward_rows
+    from feedback.importers.reading import rows_of
+
+    with database.read() as connection:
+        folder = reward_folder(connection, settings, model)
+        if snapshot is not None:
+            frozen = settings.data_dir / snapshots.snapshot(connection, snapshot).folder
+    with ConsoleProgress("evaluate") as progress:
+        if data is None:
+            return evaluate_reward_model(
+                folder, frozen, split=Split(split), progress=progress, device=settings.device
+            )
+        comparisons, ratings = rows_of(data)
+        return evaluate_reward_rows(
+            folder, comparisons, ratings, progress=progress, device=settings.device
+        )
+
+
+def judge_study(
+    database: Database, settings: Settings, *, judge: str, study: str, model: str | None
+) -> int:
+    """Let a program vote on every open task of a study.
+
+    Returns:
+        How many votes it gave.
+
+    Raises:
+        NotFound: No such judge, study or model.
+        InvalidOption: The judge needs a model that was not named.
+        NotAllowed: The study is closed.
+    """
+    from evaluation.judges import JUDGES, vote
+
+    recipe = find(JUDGES, "judge", judge)
+    with database.read() as connection:
+        found = studies.study(connection, study)
+        folder = None if model is None else reward_folder(connection, settings, model)
+    if "model" in recipe.config.model_fields and folder is None:
+        raise InvalidOption("model", f"the judge {judge!r} needs a reward model", None)
+    typed = {} if folder is None else {"model": str(folder)}
+    return vote(database, found, recipe, recipe.config.read(typed), now=utc_now())
+
+
+def write_lines(target: Path, lines: Iterator[str]) -> None:
+    """Stream lines into a file that appears whole or not at all.
+
+    Raises:
+        StorageFailed: The disk refuses.
+    """
+    from storage.files import write_folder
+
+    # `write_folder` is the one door to atomic writing; a folder of one file keeps it so.
+    with write_folder(target.with_name(f".{target.name}.lines"), replace=True) as folder:
+        with (folder / "lines").open("w", encoding="utf-8") as file:
+            file.writelines(lines)
+    (target.with_name(f".{target.name}.lines") / "lines").replace(target)
+    target.with_name(f".{target.name}.lines").rmdir()
+
+
+def _conversations(
+    lines: Iterator[Any],
+) -> Iterator[tuple[dict[str, Any], tuple[Message, ...], str]]:
+    """Each line's fields, prompt and response.
+
+    Raises:
+        InvalidData: A line has no response.
+    """
+    for line in lines:
+        response = line.fields.get("response")
+        if not isinstance(response, str):
+            raise InvalidData(
+                f"{line.path}, line {line.number}: there is no response to score; a line needs a"
+                " prompt and a response."
+            )
+        yield dict(line.fields), line.messages(), response

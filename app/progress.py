@@ -1,0 +1,192 @@
+"""Where slow work tells how far it is: a job into the database, a command onto the terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from storage import jobs
+from storage.errors import JobCancelled
+from storage.records import JobId
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from storage.database import Database
+
+logger = logging.getLogger(__name__)
+
+WRITE_EVERY = 0.5
+"""Seconds between two writes: twice a second is live for a reader and little for SQLite."""
+
+
+def utc_now() -> datetime:
+    """The present moment, with its time zone."""
+    return datetime.now(UTC)
+
+
+class DatabaseProgress:
+    """Writes steps, metrics and signs of life of one job, and hears when it is to stop.
+
+    Writing is limited to one transaction per `WRITE_EVERY` seconds. Metrics reported in between
+    wait in memory and go with the next write, so a curve never loses a point; leaving the `with`
+    block writes what is left.
+
+    Args:
+        database: Where the job is kept.
+        job: Whose progress this is.
+        parent: Process that must stay alive, else the work ends; None where nobody started us.
+        now: Clock for the record.
+        clock: Seconds that only grow, for the limit.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        job: JobId,
+        *,
+        parent: int | None = None,
+        now: Callable[[], datetime] = utc_now,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._job = job
+        self._parent = parent
+        self._now = now
+        self._clock = clock
+        self._waiting: list[tuple[int, dict[str, float]]] = []
+        self._step = 0
+        self._total: int | None = None
+        self._message: str | None = None
+        self._written = float("-inf")
+
+    def report(
+        self,
+        step: int,
+        metrics: Mapping[str, float] | None = None,
+        *,
+        total: int | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Keep the step and its metrics.
+
+        Raises:
+            JobCancelled: A person stopped the job.
+            SystemExit: The worker that started this process is gone; its successor starts the job
+                again from the last checkpoint, and two processes must not write the same one.
+        """
+        if self._parent is not None and os.getppid() != self._parent:
+            raise SystemExit("The worker that started this job is gone, so it stops here.")
+        self._step = step
+        self._total = total if total is not None else self._total
+        self._message = message if message is not None else self._message
+        if metrics:
+            self._waiting.append((step, {name: float(value) for name, value in metrics.items()}))
+        if self._clock() - self._written >= WRITE_EVERY:
+            self.flush()
+
+    def log(self, line: str) -> None:
+        """Write one line into the job's log: what the child process writes goes there."""
+        logger.info("%s", line)
+
+    def flush(self) -> None:
+        """Write everything that waits.
+
+        Raises:
+            JobCancelled: A person stopped the job.
+        """
+        points = list(self._waiting)
+        if not points or points[-1][0] != self._step:
+            points.append((self._step, {}))
+        with self._database.write() as connection:
+            cancel_asked = False
+            for step, metrics in points:
+                cancel_asked = jobs.record_progress(
+                    connection,
+                    self._job,
+                    step=step,
+                    total=self._total,
+                    message=self._message,
+                    metrics=metrics,
+                    now=self._now(),
+                )
+        self._waiting = []
+        self._written = self._clock()
+        if cancel_asked:
+            raise JobCancelled("A person stopped this job; its last checkpoint is kept.")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._waiting:
+            try:
+                self.flush()
+            except JobCancelled:
+                # Whoever is leaving has a reason already, or finished before hearing of the wish.
+                logger.info("The wish to stop came after the last step.")
+
+
+class ConsoleProgress:
+    """A bar with the latest metrics on stderr, for commands that run in the foreground."""
+
+    def __init__(self, title: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeElapsedColumn as Elapsed
+
+        self._bar: Bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            Elapsed(),
+            TextColumn("{task.fields[metrics]}"),
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task(title, total=None, metrics="")
+
+    def report(
+        self,
+        step: int,
+        metrics: Mapping[str, float] | None = None,
+        *,
+        total: int | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Move the bar. It appears with the first report, so that a refusal stands alone."""
+        self._bar.start()
+        self._bar.update(self._task, completed=step)
+        if total is not None:
+            self._bar.update(self._task, total=total)
+        if message:
+            self._bar.update(self._task, description=message)
+        if metrics:
+            # A terminal line holds about four numbers; the rest is in the job's curves.
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in list(metrics.items())[:4])
+            self._bar.update(self._task, metrics=shown)
+
+    def log(self, line: str) -> None:
+        """Print one line above the bar."""
+        self._bar.console.print(line, markup=False, highlight=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar.live.is_started:
+            self._bar.stop()

@@ -1,0 +1,172 @@
+"""Simulated raters at work: they sign in by link and judge through the HTTP API, as people do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from feedback.assignment import ShownTask, next_tasks
+from feedback.intake import Answer, take
+from feedback.simulation import SimulatedRater
+from storage import annotators
+from storage.errors import StorageFailed
+from storage.records import Kind, Project, Role, Study
+
+if TYPE_CHECKING:
+    import httpx
+
+    from storage.database import Database
+
+TASKS_AT_ONCE = 10
+"""Leased together, as the widget does to have the next task ready."""
+PATIENCE = 60.0
+"""Seconds that one request may take."""
+LINK_LIFETIME = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invited:
+    """A simulated rater with the secret end of its sign-in link."""
+
+    rater: SimulatedRater
+    token: str
+
+
+def invite(database: Database, raters: Sequence[SimulatedRater], *, now: datetime) -> list[Invited]:
+    """Add raters, marked as simulated, and make each a link."""
+    invited = []
+    with database.write() as connection:
+        for rater in raters:
+            added = annotators.add_annotator(
+                connection, rater.name, role=Role.ANNOTATOR, kind=Kind.SIMULATED, now=now
+            )
+            token = annotators.make_sign_in_link(
+                connection, added.id, now=now, lifetime=LINK_LIFETIME
+            )
+            invited.append(Invited(rater=rater, token=token))
+    return invited
+
+
+def judge_everything(
+    address: str,
+    invited: Sequence[Invited],
+    *,
+    project: str,
+) -> int:
+    """Let raters judge, side by side, until there is nothing left for any of them.
+
+    Args:
+        address: Of the running server.
+        invited: Who judges.
+        project: Whose tasks.
+
+    Returns:
+        How many judgements were acknowledged.
+
+    Raises:
+        StorageFailed: The server does not answer, or refused something.
+    """
+    import httpx
+
+    def work(one: Invited) -> int:
+        try:
+            with _browser(address) as browser:
+                _checked(browser.post(f"/sign-in/{one.token}"))
+                return _judge(browser, one.rater, project)
+        except httpx.TransportError as error:
+            raise StorageFailed(f"The server at {address} does not answer: {error}.") from error
+
+    with ThreadPoolExecutor(len(invited)) as pool:
+        return sum(pool.map(work, invited))
+
+
+def vote(
+    database: Database,
+    project: Project,
+    study: Study,
+    voters: Sequence[SimulatedRater],
+    *,
+    now: Callable[[], datetime],
+) -> int:
+    """Let simulated voters judge a study to the end.
+
+    They do not enter by the HTTP API: whoever enters a study there counts as a person.
+
+    Returns:
+        How many votes were kept.
+    """
+    votes = 0
+    for voter in voters:
+        with database.write() as connection:
+            annotator = annotators.add_annotator(
+                connection,
+                f"{voter.name}-{study.code}",
+                role=Role.PARTICIPANT,
+                kind=Kind.SIMULATED,
+                now=now(),
+            )
+        rng = np.random.default_rng(voter.seed)
+        while given := next_tasks(
+            database,
+            annotator,
+            project,
+            study=study.id,
+            count=TASKS_AT_ONCE,
+            now=now(),
+            rng=rng,
+        ):
+            for task in given:
+                answer = Answer.model_validate(voter.judge(_as_sent(task)))
+                votes += take(database, annotator, answer, now=now()).saved
+    return votes
+
+
+def _as_sent(task: ShownTask) -> dict[str, Any]:
+    """A task in the form in which the HTTP API sends it."""
+    return {
+        "assignment": task.assignment.id,
+        "type": task.type,
+        "prompt": [{"role": turn["role"], "text": turn["content"]} for turn in task.prompt],
+        "responses": [{"text": text} for text in task.responses],
+    }
+
+
+def _judge(browser: httpx.Client, rater: SimulatedRater, project: str) -> int:
+    judged = 0
+    while True:
+        asked = browser.get("/api/v1/tasks", params={"count": TASKS_AT_ONCE, "project": project})
+        tasks = _checked(asked).json()["tasks"]
+        if not tasks:
+            return judged
+        for task in tasks:
+            _checked(browser.post("/api/v1/submissions", json=rater.judge(task)))
+        judged += len(tasks)
+
+
+def _browser(address: str) -> httpx.Client:
+    import httpx
+
+    return httpx.Client(
+        base_url=address,
+        headers={"X-Requested-With": "fetch", "Origin": address},
+        timeout=PATIENCE,
+    )
+
+
+def _checked(reply: httpx.Response) -> httpx.Response:
+    """The reply, unless the server refused.
+
+    Raises:
+        StorageFailed: It refused; says what and why.
+    """
+    if reply.is_error:
+        raise StorageFailed(
+            f"The server refused {reply.request.method} {reply.request.url.path} with"
+            f" {reply.status_code}: {reply.text[:200]}"
+        )
+    return reply

@@ -1,0 +1,255 @@
+"""What each kind of job does: find what it names, let other packages work, keep the result.
+
+A job may be killed at any moment and performed again, so each looks first at what is already there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from app.answering import (
+    answer_lines,
+    answers_of,
+    keep_answers,
+    policy_sources,
+    project_prompts,
+    shown_texts,
+)
+from app.kinds import Registered, RewardJob, SampleJob, StudyJob, job_config
+from app.progress import utc_now
+from app.runs import publish, train_policy, train_reward
+from app.sources import policy_source, registered, reward_folder
+from storage import files, models, projects, snapshots
+from storage.errors import NotFound
+from storage.recipes import Progress, RecipeConfig, find
+from storage.records import Job, Model, ModelId, ProjectId, Split, as_messages, digest
+from training.policies import POLICIES
+from training.rewards import REWARDS
+
+if TYPE_CHECKING:
+    from storage.database import Database
+    from storage.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A job and everything it works with."""
+
+    job: Job
+    database: Database
+    settings: Settings
+    progress: Progress
+    now: Callable[[], datetime]
+
+    @property
+    def folder(self) -> Path:
+        """The job's own folder: log, checkpoints, what is being made."""
+        return self.settings.folder("jobs", self.job.id)
+
+    @property
+    def project(self) -> ProjectId:
+        """Whose prompts are used; the queue refuses jobs that need a project and name none."""
+        return cast("ProjectId", self.job.project)
+
+
+def perform(
+    job: Job,
+    *,
+    database: Database,
+    settings: Settings,
+    progress: Progress,
+    now: Callable[[], datetime] = utc_now,
+    recorded: bool = True,
+    output: Path | None = None,
+) -> dict[str, Any]:
+    """Do the whole job.
+
+    Args:
+        job: What to do.
+        database: The store.
+        settings: Where everything is kept.
+        progress: Where to say how far it is.
+        now: Clock for the records.
+        recorded: False when the job has no row in the database, as in the foreground.
+        output: Put a trained model here instead of registering it.
+
+    Returns:
+        What it made, as JSON: {"model": name, "metrics": ...} for reward and policy,
+        {"answers": [...]} or {"prompts", "file", "new_responses", "tasks"} for sample,
+        {"study": id, "code"} for study.
+
+    Raises:
+        TandemError: What a person can mend, in one sentence.
+        JobCancelled: A person stopped it; the checkpoints stay.
+    """
+    work = Work(job=job, database=database, settings=settings, progress=progress, now=now)
+    config = job_config(job.kind, job.recipe).read(job.config)
+    if isinstance(config, SampleJob):
+        return _sample(work, config)
+    if isinstance(config, StudyJob):
+        return _study(work, config)
+    return _train(work, cast("Registered", config), recorded=recorded, output=output)
+
+
+def _train(
+    work: Work, config: Registered, *, recorded: bool, output: Path | None
+) -> dict[str, Any]:
+    """Train, and put the model where it belongs."""
+    made = _made_before(work, config.name) if recorded else None
+    if made is None:
+        model = _reward(work, config) if isinstance(config, RewardJob) else _policy(work, config)
+        if output is not None:
+            publish(work.folder, output)
+            return {"model": str(output), "metrics": model["metrics"]}
+        made = _register(work, config.name, recorded=recorded, **model)
+    return {"model": made.name, "metrics": dict(made.metrics)}
+
+
+def _made_before(work: Work, name: str) -> Model | None:
+    """The model, if this job registered it before it was interrupted."""
+    with work.database.read() as connection:
+        try:
+            model = models.model(connection, name)
+        except NotFound:
+            return None
+    return model if model.job == work.job.id else None
+
+
+def _reward(work: Work, config: RewardJob) -> dict[str, Any]:
+    """Train a reward model; returns what its record says about it."""
+    recipe = find(REWARDS, "reward recipe", work.job.recipe)
+    with work.database.read() as connection:
+        snapshot = snapshots.snapshot(connection, config.snapshot)
+    described = train_reward(
+        recipe,
+        _options(recipe.config, config.model_dump()),
+        snapshot=work.settings.data_dir / snapshot.folder,
+        folder=work.folder,
+        progress=work.progress,
+        device=work.settings.device,
+    )
+    return {
+        "purpose": "reward",
+        "base": described["base"],
+        "metrics": described["metrics"],
+        "snapshot": snapshot.id,
+        "simulated": snapshot.simulated,
+    }
+
+
+def _policy(work: Work, config: Registered) -> dict[str, Any]:
+    """Train a policy; returns what its record says about it."""
+    recipe = find(POLICIES, "policy recipe", work.job.recipe)
+    typed = config.model_dump()
+    with work.database.read() as connection:
+        folders = {
+            name: reward_folder(connection, work.settings, name) for name in typed["rewards"]
+        }
+        parents = [registered(connection, name, purpose="reward") for name in typed["rewards"]]
+        parents.append(registered(connection, typed["start"], purpose="policy"))
+        typed["start"] = policy_source(connection, work.settings, typed["start"])
+    prompts = project_prompts(work.database, work.project, Split.TRAIN)
+    described = train_policy(
+        recipe,
+        _options(recipe.config, typed),
+        prompts=[prompt.messages for prompt in prompts],
+        rewards=folders,
+        folder=work.folder,
+        progress=work.progress,
+        device=work.settings.device,
+    )
+    known = [parent for parent in parents if parent is not None]
+    return {
+        "purpose": "policy",
+        "base": described["base"],
+        "metrics": described["metrics"],
+        "parents": tuple(parent.id for parent in known),
+        "simulated": described["simulated"] or any(parent.simulated for parent in known),
+    }
+
+
+def _options(recipe: type[RecipeConfig], typed: dict[str, Any]) -> RecipeConfig:
+    """The recipe's own part of a job's configuration."""
+    return recipe.read({name: typed[name] for name in recipe.model_fields})
+
+
+def _register(work: Work, name: str, *, recorded: bool, **known: Any) -> Model:
+    # The name is not registered, so a folder of that name is what an interrupted job left behind.
+    publish(work.folder, work.settings.folder("models") / name, replace=True)
+    model = Model(
+        id=ModelId(digest("model", work.job.id)),
+        name=name,
+        recipe=work.job.recipe,
+        folder=f"models/{name}",
+        job=work.job.id if recorded else None,
+        config=work.job.config,
+        created=work.now(),
+        **known,
+    )
+    with work.database.write() as connection:
+        models.add_model(connection, model)
+    return model
+
+
+def _sample(work: Work, config: SampleJob) -> dict[str, Any]:
+    sources = policy_sources(config.policies, work.database, work.settings)
+    options: dict[str, Any] = {"progress": work.progress, "device": work.settings.device}
+    if config.prompts:
+        given = [as_messages(prompt) for prompt in config.prompts]
+        answers = answers_of(sources, given, config, **options)
+        return {
+            "answers": [
+                {
+                    "policy": policy,
+                    "prompt": number,
+                    "text": answer.text,
+                    "tokens": answer.tokens,
+                    "finished": answer.finished,
+                }
+                for policy, texts in answers.items()
+                for number, answer in enumerate(texts)
+            ]
+        }
+    split = None if config.split == "all" else Split(config.split)
+    prompts = project_prompts(work.database, work.project, split)[: config.limit]
+    conversations = [prompt.messages for prompt in prompts]
+    answers = answers_of(sources, conversations, config, **options)
+    files.write_text(work.folder / "answers.jsonl", answer_lines(conversations, answers))
+    result = {"prompts": len(prompts), "file": f"jobs/{work.job.id}/answers.jsonl"}
+    if config.keep:
+        result |= keep_answers(work.database, work.project, prompts, answers, config)
+    return result
+
+
+def _study(work: Work, config: StudyJob) -> dict[str, Any]:
+    from evaluation.studies import open_study
+
+    sources = policy_sources(config.arms, work.database, work.settings)
+    prompts = project_prompts(work.database, work.project, Split.TEST)[: config.limit]
+    with work.database.read() as connection:
+        project = projects.project_named(connection, work.project)
+    answers = answers_of(
+        sources,
+        [prompt.messages for prompt in prompts],
+        config,
+        progress=work.progress,
+        device=work.settings.device,
+    )
+    study = open_study(
+        work.database,
+        name=config.title,
+        project=project,
+        arms=shown_texts(answers),
+        prompts=prompts,
+        overlap=config.overlap,
+        now=work.now(),
+        rng=np.random.default_rng(config.seed),
+        simulated=project.simulated,
+    )
+    return {"study": study.id, "code": study.code}
