@@ -106,12 +106,18 @@ def record_imported(connection: Connection, submissions: Iterable[Submission]) -
 
 
 def judgements(
-    connection: Connection, project: ProjectId, *, study: StudyId | None = None
+    connection: Connection,
+    project: ProjectId,
+    *,
+    study: StudyId | None = None,
+    by_prompt: bool = False,
 ) -> Iterator[Judgement]:
     """Stream the votes of a study, or a project's judgements that belong to no study, oldest first.
 
-    The connection must stay open while they are read.
+    With `by_prompt`, those of one prompt stand together. The connection must stay open while they
+    are read.
     """
+    order = _submissions.c.received, _submissions.c.id
     statement = (
         select(
             _submissions,
@@ -125,7 +131,7 @@ def judgements(
         .join(tables.annotators, _submissions.c.annotator == tables.annotators.c.id)
         .outerjoin(tables.assignments, _submissions.c.assignment == tables.assignments.c.id)
         .where(_within(project, study))
-        .order_by(_submissions.c.received, _submissions.c.id)
+        .order_by(*((_submissions.c.prompt,) if by_prompt else ()), *order)
     )
     rows = connection.execute(statement, execution_options={"yield_per": BATCH})
     for batch in rows.partitions():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -36,22 +35,42 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
             ) from error
 
 
-def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Column]) -> int:
-    """Stream rows into a file, and tell how many there were; memory does not grow with them.
+class RowWriter:
+    """A file that takes one row after the other. Memory does not grow with their number."""
 
-    Args:
-        path: The file to make.
-        rows: Each with values for some of the columns; a missing value is None.
-        columns: Name and type of every column, in order.
-    """
-    schema = pa.schema([(name, _arrow(column)) for name, column in columns.items()])
-    written = 0
-    stream = iter(rows)
-    with parquet.ParquetWriter(path, schema) as writer:
-        while chunk := list(islice(stream, ROWS_AT_ONCE)):
-            writer.write_table(pa.Table.from_pylist([dict(row) for row in chunk], schema=schema))
-            written += len(chunk)
-    return written
+    def __init__(self, path: Path, columns: Mapping[str, Column]) -> None:
+        """Begin a file with columns of these names and types, in this order."""
+        self._schema = pa.schema([(name, _arrow(column)) for name, column in columns.items()])
+        self._file = parquet.ParquetWriter(path, self._schema)
+        self._waiting: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self._file.close()
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Write a row with values for some of the columns; a missing value is None."""
+        self._waiting.append(dict(row))
+        if len(self._waiting) == ROWS_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._file.write_table(pa.Table.from_pylist(self._waiting, schema=self._schema))
+            self._waiting.clear()
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Column]) -> int:
+    """Stream rows into a new file, as `RowWriter` does, and tell how many there were."""
+    number = 0
+    with RowWriter(path, columns) as file:
+        for row in rows:
+            file.add(row)
+            number += 1
+    return number
 
 
 def _arrow(column: Column) -> Any:

@@ -33,6 +33,10 @@ class Line:
     """Counted from 1, as editors do."""
     fields: Mapping[str, Any]
 
+    def without_null(self) -> Line:
+        """The line without fields that are null: they mean the same as missing ones."""
+        return Line(self.path, self.number, _without_null(self.fields))
+
     def refuse(self, problem: str) -> NoReturn:
         """Say what is wrong here.
 
@@ -161,9 +165,7 @@ def _json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if not text:
                 continue
             try:
-                fields = json.loads(
-                    text, parse_constant=_refuse_constant, object_pairs_hook=_without_null
-                )
+                fields = json.loads(text, parse_constant=_refuse_constant)
             except (ValueError, RecursionError) as error:
                 line.refuse(
                     f"this is not JSON ({error}); every line needs to be one whole JSON object."
@@ -173,9 +175,12 @@ def _json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, fields
 
 
-def _without_null(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # A field that is null means the same as a missing one, in Parquet as in JSON.
-    return {name: value for name, value in pairs if value is not None}
+def _without_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_null(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_null(inner) for inner in value]
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from storage.snapshots import ComparisonRow, RatingRow
-
 from feedback.importers import IMPORTERS
 from feedback.importers.lines import Line, read_lines
 from feedback.importers.records import JudgedPrompt
 from storage.errors import InvalidData
 from storage.recipes import Recipe, RecipeConfig, find
 from storage.records import ProjectId, Prompt, Response
+from storage.snapshots import ComparisonRow, RatingRow
 
 
 def detect(path: Path) -> str:
@@ -22,7 +21,7 @@ def detect(path: Path) -> str:
     Raises:
         InvalidData: The file cannot be read, or its first line is in no format of `IMPORTERS`.
     """
-    return _format_of(next(read_lines(path)))
+    return _format_of(next(read_lines(path)).without_null())
 
 
 def _format_of(line: Line) -> str:
@@ -72,7 +71,7 @@ def read_judged_prompts(path: Path, recipe: Recipe, config: RecipeConfig) -> Ite
         InvalidData: At the first line that is not in the format; names file, line and what to do.
     """
     for line in read_lines(path):
-        judged: JudgedPrompt = recipe.run(config, line)
+        judged: JudgedPrompt = recipe.run(config, line.without_null())
         yield judged
 
 

@@ -1,0 +1,94 @@
+"""What a project holds, streamed for an export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from storage.database import Connection
+from storage.judgements import Judgement, judgements
+from storage.prompts import prompts, prompts_by_id, responses, responses_by_id
+from storage.records import Kind, Project, Prompt, PromptId, Response, ResponseId
+from storage.rows import in_batches
+
+PROMPTS_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A judgement with the texts it is about. The annotator appears under the pseudonym only."""
+
+    judgement: Judgement
+    prompt: Prompt
+    responses: Mapping[ResponseId, Response]
+
+    def rating(self, response: ResponseId) -> float | None:
+        """The rating this submission gave a response, the mean over its aspects; None if none."""
+        values = [r.value for r in self.judgement.ratings if r.response == response]
+        return sum(values) / len(values) if values else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptFile:
+    """A prompt with all its responses and all that was said of them."""
+
+    prompt: Prompt
+    responses: tuple[Response, ...]
+    judgements: tuple[Judgement, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A project seen through one open connection, without the votes of studies."""
+
+    connection: Connection
+    project: Project
+    kinds: set[Kind] = field(default_factory=set)
+    """Kinds of annotators met while reading."""
+
+    def told(self) -> Iterator[Told]:
+        """Every judgement, oldest first."""
+        for batch in in_batches(judgements(self.connection, self.project.id)):
+            self.kinds.update(judgement.kind for judgement in batch)
+            asked = prompts_by_id(self.connection, (judgement.prompt for judgement in batch))
+            texts = responses_by_id(
+                self.connection, (of for judgement in batch for of in _judged(judgement))
+            )
+            for judgement in batch:
+                yield Told(
+                    judgement=judgement,
+                    prompt=asked[judgement.prompt],
+                    responses={of: texts[of] for of in _judged(judgement)},
+                )
+
+    def prompt_files(self) -> Iterator[PromptFile]:
+        """Every prompt: first those with judgements, then the others."""
+        said = judgements(self.connection, self.project.id, by_prompt=True)
+        met: set[PromptId] = set()
+        groups = ((prompt, tuple(group)) for prompt, group in groupby(said, lambda j: j.prompt))
+        for batch in in_batches(groups, PROMPTS_AT_ONCE):
+            met.update(prompt for prompt, _ in batch)
+            self.kinds.update(judgement.kind for _, group in batch for judgement in group)
+            yield from self._with_responses(dict(batch))
+        silent = (p.id for p in prompts(self.connection, self.project.id) if p.id not in met)
+        for rest in in_batches(silent, PROMPTS_AT_ONCE):
+            yield from self._with_responses(dict.fromkeys(rest, ()))
+
+    def _with_responses(
+        self, said: Mapping[PromptId, tuple[Judgement, ...]]
+    ) -> Iterator[PromptFile]:
+        asked = prompts_by_id(self.connection, said)
+        answers = responses(self.connection, said)
+        for prompt, group in said.items():
+            yield PromptFile(
+                prompt=asked[prompt], responses=tuple(answers[prompt]), judgements=group
+            )
+
+
+def _judged(judgement: Judgement) -> set[ResponseId]:
+    """Every response that a judgement speaks of."""
+    return {
+        *(of for comparison in judgement.comparisons for of in (comparison.left, comparison.right)),
+        *(rating.response for rating in judgement.ratings),
+    }
