@@ -20,7 +20,7 @@ from app.demo_server import running_server
 from app.importing import STARTER_PROJECT, add_starter_project
 from app.progress import utc_now
 from app.queue import enqueue
-from app.simulation import invite, judge_everything, vote
+from app.simulation import invite, judge_everything, vote_in_study
 from feedback.simulation import SimulatedRater
 from storage import jobs, snapshots, studies
 from storage.errors import StorageFailed, TandemError
@@ -40,9 +40,8 @@ RATERS = (
     SimulatedRater(name="simulated-3", seed=3, leniency=0.1, position_bias=-0.1),
     SimulatedRater(name="simulated-4", seed=4, leniency=-0.1, noise=0.5, reliability=1.8),
 )
-VOTERS = tuple(
-    SimulatedRater(name=f"simulated-voter-{number}", seed=100 + number) for number in range(1, 6)
-)
+VOTERS = 5
+"""How many simulated voters judge each pair of a study."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,18 +220,18 @@ def _compare(loop: Loop) -> None:
         policy = made.result["model"]
         config = {
             "title": f"{policy} against its start (simulated)",
-            "arms": (policy, loop.scale.base),
-            "overlap": len(VOTERS),
+            "policies": (policy, loop.scale.base),
+            "overlap": VOTERS,
             **loop.scale.study,
         }
         job = _job(loop, f"Held-out answers: {policy}", "study", "study", config)
         with loop.step(f"Blinded study: {policy}") as cost:
             with loop.database.read() as connection:
                 study = studies.study(connection, job.result["code"])
-            votes = vote(loop.database, loop.project, study, VOTERS, now=utc_now)
+            votes = vote_in_study(loop.database, study, voters=VOTERS, now=utc_now)
             with loop.database.write() as connection:
                 loop.studies.append(studies.close_study(connection, study.id, utc_now()))
-            cost.detail = f"{votes} votes by {len(VOTERS)} simulated voters"
+            cost.detail = f"{votes} votes by {VOTERS} simulated voters"
 
 
 def _job(loop: Loop, title: str, kind: str, recipe: str, config: Mapping[str, Any]) -> Job:

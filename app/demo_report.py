@@ -66,7 +66,7 @@ def write_summary(loop: Loop, output: Path) -> dict[str, Any]:
             summary=(
                 "Simulated raters judged real answers of a small model through the HTTP API; reward"
                 " models learned from their judgements, a policy from a reward model; simulated"
-                " voters compared it, blinded, with its start on prompts that nothing was trained on."
+                " voters compared it, blinded, with its start on prompts that nothing learned from."
             ),
             facts=_facts(loop),
             collected=_collected(loop),

@@ -18,8 +18,8 @@ from app.queue import complete_config
 from app.runs import publish, train_policy, train_reward
 from app.sources import policy_source, reward_folder
 from app.work import perform
-from storage.records import Job, JobId, JobState, Message, ProjectId, digest
 from storage.recipes import Recipe, RecipeConfig
+from storage.records import Job, JobId, JobState, Message, ProjectId, digest
 
 if TYPE_CHECKING:
     from storage.database import Database

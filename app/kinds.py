@@ -7,7 +7,7 @@ is queued, and what is stored says everything that the run depends on, with the 
 * policy  {"name", and every option of the recipe in `training.policies.POLICIES`}; the prompts are
           those of the project that fall in the train split
 * sample  {"policies", "prompts" or the project's, "split", "limit", "keep", and how to sample}
-* study   {"title", "arms", "limit", "overlap", and how to sample}; the prompts are those of the
+* study   {"title", "policies", "limit", "overlap", and how to sample}; the prompts are those of the
           project that fall in the test split
 
 Policies and reward models are named by a registered model's name or id, by a folder, or (policies)
@@ -78,7 +78,7 @@ class StudyJob(SamplingConfig):
     """Let two policies answer held-out prompts, and open a blinded study of the answers."""
 
     title: Annotated[str, Field(min_length=1, max_length=200, description="Name of the study")]
-    arms: Annotated[
+    policies: Annotated[
         tuple[str, str],
         Field(description="The policy that the study asks about, and the one it is held against"),
     ]
@@ -99,6 +99,7 @@ def job_config(kind: str, recipe: str) -> type[RecipeConfig]:
     Raises:
         NotFound: There is no such kind or recipe; names the nearest.
     """
+    base: tuple[type[RecipeConfig], ...]
     match kind:
         case "reward":
             base = (RewardJob, find(REWARDS, "reward recipe", recipe).config)

@@ -14,8 +14,9 @@ from app.progress import ConsoleProgress, utc_now
 from app.sources import reward_folder
 from storage import snapshots, studies
 from storage.errors import InvalidData, InvalidOption
-from storage.records import Message, Split
+from storage.files import write_lines
 from storage.recipes import find
+from storage.records import Message, Split
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -133,26 +134,15 @@ def judge_study(
     with database.read() as connection:
         found = studies.study(connection, study)
         folder = None if model is None else reward_folder(connection, settings, model)
-    if "model" in recipe.config.model_fields and folder is None:
-        raise InvalidOption("model", f"the judge {judge!r} needs a reward model", None)
-    typed = {} if folder is None else {"model": str(folder)}
-    return vote(database, found, recipe, recipe.config.read(typed), now=utc_now())
-
-
-def write_lines(target: Path, lines: Iterator[str]) -> None:
-    """Stream lines into a file that appears whole or not at all.
-
-    Raises:
-        StorageFailed: The disk refuses.
-    """
-    from storage.files import write_folder
-
-    # `write_folder` is the one door to atomic writing; a folder of one file keeps it so.
-    with write_folder(target.with_name(f".{target.name}.lines"), replace=True) as folder:
-        with (folder / "lines").open("w", encoding="utf-8") as file:
-            file.writelines(lines)
-    (target.with_name(f".{target.name}.lines") / "lines").replace(target)
-    target.with_name(f".{target.name}.lines").rmdir()
+    typed: dict[str, Any] = {}
+    if "model" in recipe.config.model_fields:
+        if folder is None:
+            raise InvalidOption("model", f"the judge {judge!r} needs a reward model", None)
+        typed = {"model": str(folder), "device": settings.device}
+    with ConsoleProgress(judge) as progress:
+        return vote(
+            database, found, recipe, recipe.config.read(typed), now=utc_now(), progress=progress
+        )
 
 
 def _conversations(

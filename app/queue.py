@@ -15,8 +15,8 @@ from app.kinds import Registered, RewardJob, SampleJob, StudyJob, job_config
 from app.sources import policy_source, reward_folder
 from storage import jobs, models, projects, snapshots
 from storage.errors import InvalidOption
-from storage.records import Job, JobId, JobState, ProjectId
 from storage.recipes import RecipeConfig
+from storage.records import Job, JobId, JobState, ProjectId
 
 if TYPE_CHECKING:
     from storage.database import Connection, Database
@@ -102,7 +102,7 @@ def complete_config(
             reward_folder(connection, settings, name)
         policy_source(connection, settings, options["start"])
     if isinstance(config, SampleJob | StudyJob):
-        for name in config.policies if isinstance(config, SampleJob) else config.arms:
+        for name in config.policies:
             policy_source(connection, settings, name)
     return config
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from storage import files
 from storage.errors import TooLittleData
-from storage.records import Message, Split, as_messages
 from storage.recipes import Progress, Recipe, RecipeConfig
+from storage.records import Message, Split, as_messages
 
 MODEL = "model"
 """The run's folder holds the finished model here, until it is put in its place."""

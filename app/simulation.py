@@ -6,16 +6,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from feedback.assignment import ShownTask, next_tasks
-from feedback.intake import Answer, take
+from evaluation.judges import JUDGES, vote
 from feedback.simulation import SimulatedRater
 from storage import annotators
 from storage.errors import StorageFailed
-from storage.records import Kind, Project, Role, Study
+from storage.records import Kind, Role, Study
 
 if TYPE_CHECKING:
     import httpx
@@ -27,6 +24,8 @@ TASKS_AT_ONCE = 10
 PATIENCE = 60.0
 """Seconds that one request may take."""
 LINK_LIFETIME = timedelta(hours=1)
+FIRST_VOTER = 100
+"""Seed of the first voter, so that none has the taste of a rater that the models learned from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,55 +84,29 @@ def judge_everything(
         return sum(pool.map(work, invited))
 
 
-def vote(
-    database: Database,
-    project: Project,
-    study: Study,
-    voters: Sequence[SimulatedRater],
-    *,
-    now: Callable[[], datetime],
+def vote_in_study(
+    database: Database, study: Study, *, voters: int, now: Callable[[], datetime]
 ) -> int:
     """Let simulated voters judge a study to the end.
 
-    They do not enter by the HTTP API: whoever enters a study there counts as a person.
+    They vote as `evaluation.judges` do and not through the HTTP API: whoever enters a study there
+    counts as a person.
 
     Returns:
         How many votes were kept.
     """
-    votes = 0
-    for voter in voters:
-        with database.write() as connection:
-            annotator = annotators.add_annotator(
-                connection,
-                f"{voter.name}-{study.code}",
-                role=Role.PARTICIPANT,
-                kind=Kind.SIMULATED,
-                now=now(),
-            )
-        rng = np.random.default_rng(voter.seed)
-        while given := next_tasks(
+    gold = JUDGES["gold"]
+    return sum(
+        vote(
             database,
-            annotator,
-            project,
-            study=study.id,
-            count=TASKS_AT_ONCE,
+            study,
+            gold,
+            gold.config.read({"seed": FIRST_VOTER + number}),
             now=now(),
-            rng=rng,
-        ):
-            for task in given:
-                answer = Answer.model_validate(voter.judge(_as_sent(task)))
-                votes += take(database, annotator, answer, now=now()).saved
-    return votes
-
-
-def _as_sent(task: ShownTask) -> dict[str, Any]:
-    """A task in the form in which the HTTP API sends it."""
-    return {
-        "assignment": task.assignment.id,
-        "type": task.type,
-        "prompt": [{"role": turn["role"], "text": turn["content"]} for turn in task.prompt],
-        "responses": [{"text": text} for text in task.responses],
-    }
+            seed=number,
+        )
+        for number in range(voters)
+    )
 
 
 def _judge(browser: httpx.Client, rater: SimulatedRater, project: str) -> int:

@@ -230,7 +230,7 @@ def _sample(work: Work, config: SampleJob) -> dict[str, Any]:
 def _study(work: Work, config: StudyJob) -> dict[str, Any]:
     from evaluation.studies import open_study
 
-    sources = policy_sources(config.arms, work.database, work.settings)
+    sources = policy_sources(config.policies, work.database, work.settings)
     prompts = project_prompts(work.database, work.project, Split.TEST)[: config.limit]
     with work.database.read() as connection:
         project = projects.project_named(connection, work.project)

@@ -11,7 +11,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,10 +65,20 @@ def write_text(target: Path, text: str) -> None:
     Raises:
         StorageFailed: The disk is full, read-only or faulty, or the place is not ours to write to.
     """
+    write_lines(target, [text])
+
+
+def write_lines(target: Path, lines: Iterable[str]) -> None:
+    """Write a text file as `write_text` does, from parts that need not fit into memory together.
+
+    Raises:
+        StorageFailed: The disk is full, read-only or faulty, or the place is not ours to write to.
+    """
     partial = _beside(target, "partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", newline="")
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(lines)
         _bring_to_disk(partial)
         partial.replace(target)
         _bring_to_disk(target.parent)
@@ -79,22 +89,6 @@ def write_text(target: Path, text: str) -> None:
         raise StorageFailed(f"{target} could not be written: {reason}.") from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-def make_folder(target: Path) -> Path:
-    """Make a folder and its parents, when they are not there, and return it.
-
-    Raises:
-        StorageFailed: It cannot be made.
-    """
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageFailed(
-            f"The folder {target} cannot be made ({error.strerror}); choose one that you may write"
-            " to, or set TANDEM_DATA_DIR to such a one."
-        ) from error
-    return target
 
 
 def _beside(target: Path, word: str) -> Path:

@@ -76,17 +76,25 @@ def export(
     from app.progress import utc_now
     from feedback.exporters import export as write
 
-    with home.open() as (_, database), database.read() as connection:
-        found = project_called(connection, project)
-        written = write(
-            connection, found, format_name, folder=output, file_type=file_type, now=utc_now()
+    with home.open() as (_, database):
+        with database.read() as connection:
+            found = project_called(connection, project)
+        report = write(
+            database, found, format_name, folder=output, file_type=file_type, now=utc_now()
         )
-    paths = [str(path) for path in ([written] if isinstance(written, Path) else written)]
     if as_json:
-        tell_json({"project": found.name, "format": format_name, "files": paths})
-        return
-    for path in paths:
-        tell(path)
+        tell_json(
+            {
+                "project": found.name,
+                "format": report.format,
+                "files": [str(path) for path in report.files],
+                "rows": dict(report.rows),
+                "left_out": dict(report.left_out),
+                "simulated": report.simulated,
+            }
+        )
+    else:
+        tell(report.sentence())
 
 
 @snapshot.command
