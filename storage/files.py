@@ -91,6 +91,22 @@ def write_lines(target: Path, lines: Iterable[str]) -> None:
         partial.unlink(missing_ok=True)
 
 
+def make_folder(target: Path) -> Path:
+    """Make a folder and its parents, when they are not there, and return it.
+
+    Raises:
+        StorageFailed: It cannot be made.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageFailed(
+            f"The folder {target} cannot be made ({error.strerror}); choose one that you may write"
+            " to, or set TANDEM_DATA_DIR to such a one."
+        ) from error
+    return target
+
+
 def _beside(target: Path, word: str) -> Path:
     return target.absolute().with_name(f".{target.name}.{word}-{secrets.token_hex(4)}")
 
