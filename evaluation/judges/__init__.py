@@ -1,0 +1,35 @@
+"""Programs that vote in studies, as participants of their own kind. A new one is a line here."""
+
+from __future__ import annotations
+
+from evaluation.judges.gold import GoldConfig, gold_judge
+from evaluation.judges.longest import LongestConfig, longest_judge
+from evaluation.judges.reward import RewardConfig, reward_judge
+from evaluation.judges.voting import Ballot, Judge, vote
+from storage.recipes import Recipe
+
+__all__ = ["JUDGES", "Ballot", "Judge", "vote"]
+
+JUDGES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="gold",
+            summary="A simulated rater around the written-down gold quality",
+            config=GoldConfig,
+            run=gold_judge,
+        ),
+        Recipe(
+            name="reward",
+            summary="Prefers the answer with the higher reward of a reward model",
+            config=RewardConfig,
+            run=reward_judge,
+        ),
+        Recipe(
+            name="longest",
+            summary="Prefers the longer answer: what every other judge has to beat",
+            config=LongestConfig,
+            run=longest_judge,
+        ),
+    )
+}
