@@ -202,3 +202,21 @@ def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
     Without any variance in the returns there is nothing to explain: not a number.
     """
     return 1 - masked_variance(returns - values, mask) / masked_variance(returns, mask)
+
+
+def adapted_coefficient(coefficient: float, kl: float, *, target: float, gain: float) -> float:
+    """The price of a nat for the next step: dearer above the target, cheaper below it.
+
+        coefficient * (1 + gain * clamp(kl / target - 1, -0.2, 0.2))
+
+    Args:
+        coefficient: The price that was in force.
+        kl: Divergence from the reference that was measured, in nats per response.
+        target: Divergence to aim at, in nats per response.
+        gain: 0 keeps the price; the paper's 0.1 changes it by at most 2 percent.
+
+    Source:
+        Ziegler et al. (2019), arXiv:1909.08593, section 2.2.
+    """
+    error = min(max(kl / target - 1, -0.2), 0.2)
+    return coefficient * (1 + gain * error)

@@ -42,6 +42,8 @@ class Opened:
     """Name of the plain model underneath; the name itself when there is no adapter."""
     description: dict[str, Any]
     """Its tandem.json; empty for models that were not made here."""
+    is_policy: bool
+    """False for a plain base model: one without an adapter that was not made here."""
 
 
 def open_policy(name: str, *, device: str = "auto", dtype: torch.dtype | None = None) -> Opened:
@@ -59,9 +61,10 @@ def open_policy(name: str, *, device: str = "auto", dtype: torch.dtype | None = 
             "policy", f"this is a {description['purpose']} model, not a policy", name
         )
     settings = folder / "adapter_config.json"
-    base = str(_read_json(settings)["base_model_name_or_path"]) if settings.is_file() else name
+    adapted = settings.is_file()
+    base = str(_read_json(settings)["base_model_name_or_path"]) if adapted else name
     model = load_causal(base, device=pick_device(device), dtype=dtype)
-    if settings.is_file():
+    if adapted:
         try:
             model = PeftModel.from_pretrained(model, folder).merge_and_unload()
         except (OSError, ValueError, RuntimeError) as error:
@@ -71,7 +74,13 @@ def open_policy(name: str, *, device: str = "auto", dtype: torch.dtype | None = 
             ) from error
     own_tokenizer = (folder / "tokenizer_config.json").is_file()
     tokenizer = load_tokenizer(name if own_tokenizer else base)
-    return Opened(model=model.eval(), tokenizer=tokenizer, base=base, description=description)
+    return Opened(
+        model=model.eval(),
+        tokenizer=tokenizer,
+        base=base,
+        description=description,
+        is_policy=adapted or bool(description),
+    )
 
 
 class Policy:

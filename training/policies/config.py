@@ -1,0 +1,115 @@
+"""The options of PPO; free of torch, so that the command line and the web form may read them."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from storage.recipes import RecipeConfig
+from training.places import DEFAULT_BASE
+
+
+class PPOConfig(RecipeConfig):
+    """Raise what reward models say of a policy's answers, without straying far from its start."""
+
+    start: Annotated[
+        str, Field(min_length=1, description="Model to start from: a Hugging Face name or a policy")
+    ] = DEFAULT_BASE
+    rewards: Annotated[
+        dict[str, float],
+        Field(min_length=1, description="Reward models, each with its weight in the mixed reward"),
+    ]
+    steps: Annotated[
+        int, Field(ge=1, le=100_000, description="How often to answer and then learn from it")
+    ] = 50
+    episodes: Annotated[int, Field(ge=2, le=4096, description="Answers per step")] = 16
+    max_new_tokens: Annotated[
+        int, Field(ge=1, le=8192, description="Longest answer in tokens, its end token included")
+    ] = 64
+    temperature: Annotated[
+        float,
+        Field(ge=0.1, le=2, description="Of the policy throughout: sampling, probabilities and KL"),
+    ] = 1.0
+    learning_rate: Annotated[
+        float, Field(ge=0, le=1e-2, description="AdamW step of the adapter after warm-up")
+    ] = 2e-4
+    value_learning_rate: Annotated[
+        float, Field(ge=0, le=1e-1, description="AdamW step of the value head after warm-up")
+    ] = 1e-3
+    warmup_steps: Annotated[
+        int, Field(ge=0, description="Steps over which the learning rates rise from near 0")
+    ] = 3
+    epochs: Annotated[
+        int, Field(ge=1, le=20, description="How often to learn from the same answers")
+    ] = 2
+    minibatches: Annotated[
+        int, Field(ge=1, le=256, description="Parts of a step's answers, one update each")
+    ] = 2
+    kl_coefficient: Annotated[
+        float, Field(ge=0, le=10, description="Price, in rewards, of one nat away from the start")
+    ] = 0.05
+    kl_target: Annotated[
+        float, Field(gt=0, description="Divergence from the start to aim at, in nats per answer")
+    ] = 8.0
+    kl_gain: Annotated[
+        float,
+        Field(ge=0, le=1, description="How fast the price follows the target; 0 keeps it fixed"),
+    ] = 0.1
+    gamma: Annotated[
+        float, Field(gt=0, le=1, description="Discount per token of what is still to come")
+    ] = 1.0
+    lam: Annotated[
+        float, Field(ge=0, le=1, description="GAE: 0 trusts the value head, 1 what in fact came")
+    ] = 0.95
+    clip: Annotated[
+        float, Field(gt=0, lt=1, description="How far a token's probability may move in a step")
+    ] = 0.2
+    value_clip: Annotated[
+        float, Field(gt=0, description="How far a predicted reward may move in a step")
+    ] = 0.2
+    value_coefficient: Annotated[
+        float, Field(ge=0, le=10, description="Weight of the value loss beside the policy loss")
+    ] = 0.1
+    max_gradient_norm: Annotated[
+        float, Field(gt=0, description="Longer gradients are shortened to this")
+    ] = 1.0
+    missing_end_penalty: Annotated[
+        float, Field(ge=0, description="Taken from the reward of answers cut at max_new_tokens")
+    ] = 1.0
+    rank: Annotated[int, Field(ge=1, le=512, description="Rank of the LoRA adapter")] = 16
+    layers: Annotated[
+        int | None,
+        Field(
+            ge=1, description="Adapt only this many top layers, which is faster; empty adapts all"
+        ),
+    ] = None
+    batch_tokens: Annotated[
+        int,
+        Field(ge=64, description="Tokens per pass, padding included; lower it if memory runs out"),
+    ] = 4096
+    checkpoint_every: Annotated[
+        int, Field(ge=1, description="Steps between checkpoints, from which a killed run goes on")
+    ] = 10
+    probe_every: Annotated[
+        int, Field(ge=1, description="Steps between sample answers to the first four prompts")
+    ] = 10
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="The same seed gives the same run")] = 0
+
+    @field_validator("rewards")
+    @classmethod
+    def _weights_count(cls, weights: dict[str, float]) -> dict[str, float]:
+        if not all(math.isfinite(weight) for weight in weights.values()):
+            raise ValueError("every weight must be a finite number")
+        if not any(weights.values()):
+            raise ValueError("at least one weight must differ from 0")
+        return weights
+
+    @field_validator("minibatches")
+    @classmethod
+    def _minibatches_hold_something(cls, minibatches: int, info: ValidationInfo) -> int:
+        episodes = info.data.get("episodes")
+        if episodes is not None and minibatches > episodes:
+            raise ValueError(f"at most one per episode, of which there are {episodes}")
+        return minibatches

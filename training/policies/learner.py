@@ -1,0 +1,277 @@
+"""One PPO step's learning: from answers and what they earned to a changed policy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from storage.errors import TrainingFailed
+from training import ppo_objectives as objectives
+from training.policies.actor import Actor, Batch
+from training.policies.config import PPOConfig
+from training.policies.rollouts import FOR_MINIBATCHES, Rollout
+
+EXPLODED = 20.0
+"""A divergence of this many times the target cannot be meant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A batch with what is known of it before learning begins."""
+
+    batch: Batch
+    below: Tensor | None
+    """Output of the layers that do not learn; see `Actor.frozen_below`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experience:
+    """What the policy thought of its answers when it gave them; each (E, T), 0 after the answer.
+
+    E episodes in the step, T tokens in the longest of its answers.
+    """
+
+    mask: Tensor
+    old: Tensor
+    """Log-probabilities, in nats."""
+    reference: Tensor
+    """Log-probabilities under the reference, in nats."""
+    values: Tensor
+    entropy: Tensor
+
+
+class Learner:
+    """The optimizer and what it learns from. Its only randomness is a function of seed and step."""
+
+    def __init__(self, actor: Actor, config: PPOConfig, *, pad: int) -> None:
+        """Learn with `actor`; `pad` is the token that fills batches up."""
+        self.actor = actor
+        self.config = config
+        self.pad = pad
+        self.coefficient = config.kl_coefficient
+        self.groups: list[list[torch.nn.Parameter]] = [
+            list(actor.adapter().values()),
+            list(actor.value_head.parameters()),
+        ]
+        # Adam's eps 1e-5 instead of 1e-8, and no weight decay: openai/lm-human-preferences,
+        # `train_policy.py`; shown to matter in Huang et al., "The N Implementation Details of RLHF
+        # with PPO" (2023), detail "Adam".
+        self.optimizer = torch.optim.AdamW(
+            [{"params": parameters} for parameters in self.groups], eps=1e-5, weight_decay=0.0
+        )
+
+    def learn(self, rollout: Rollout, scores: np.ndarray, *, step: int) -> dict[str, float]:
+        """Change the policy towards answers with higher scores.
+
+        Args:
+            rollout: E answers.
+            scores: What each earned, shape (E,).
+            step: Counted from 0; settles the minibatches and the warm-up.
+
+        Returns:
+            The step's metrics.
+
+        Raises:
+            TrainingFailed: The policy ran away from its start, or a number is none any more.
+        """
+        parts = self._minibatches(rollout, step)
+        seen = self._look(parts, rollout)
+        kl = objectives.kl_k1(seen.old, seen.reference) * seen.mask
+        divergence = float(kl.sum(1).mean())
+        self._refuse_runaway(divergence)
+        rewards = objectives.shaped_rewards(
+            torch.from_numpy(scores).to(kl), kl, self.coefficient, seen.mask
+        )
+        advantages = objectives.advantages(
+            rewards, seen.values, seen.mask, gamma=self.config.gamma, lam=self.config.lam
+        )
+        returns = advantages + seen.values
+        metrics = {
+            "kl": divergence,
+            "kl_k3": float((objectives.kl_k3(seen.old, seen.reference) * seen.mask).sum(1).mean()),
+            "kl_coefficient": self.coefficient,
+            "entropy": float(objectives.masked_mean(seen.entropy, seen.mask)),
+        }
+        explained = float(objectives.explained_variance(seen.values, returns, seen.mask))
+        if math.isfinite(explained):
+            metrics["explained_variance"] = explained
+        self._set_learning_rates(step)
+        whitened = objectives.whiten(advantages, seen.mask)
+        metrics |= self._update(parts, seen, whitened, returns)
+        self.coefficient = objectives.adapted_coefficient(
+            self.coefficient,
+            divergence,
+            target=self.config.kl_target,
+            gain=self.config.kl_gain,
+        )
+        return metrics
+
+    def state(self) -> dict[str, Any]:
+        """Everything that learning changes, for a checkpoint."""
+        return {
+            "actor": self.actor.state(),
+            "optimizer": self.optimizer.state_dict(),
+            "kl_coefficient": self.coefficient,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put back what `state` gave."""
+        self.actor.restore(state["actor"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.coefficient = float(state["kl_coefficient"])
+
+    def _minibatches(self, rollout: Rollout, step: int) -> list[list[Piece]]:
+        """The step's episodes in random parts, each cut into batches that fit into memory.
+
+        The same rows stay together for the old log-probabilities and for every epoch, so that bf16
+        rounding, which depends on a batch's shape, cancels in the ratio: it starts at exactly 1.
+        """
+        order = np.random.default_rng([FOR_MINIBATCHES, self.config.seed, step]).permutation(
+            len(rollout.responses)
+        )
+        lengths = [
+            len(prompt) + len(response)
+            for prompt, response in zip(rollout.prompts, rollout.responses, strict=True)
+        ]
+        return [
+            [
+                self._piece(rollout, episodes)
+                for episodes in _fitting(part.tolist(), lengths, self.config.batch_tokens)
+            ]
+            for part in np.array_split(order, self.config.minibatches)
+        ]
+
+    def _piece(self, rollout: Rollout, episodes: Sequence[int]) -> Piece:
+        batch = Batch.of(
+            episodes, rollout.prompts, rollout.responses, pad=self.pad, device=self.actor.device
+        )
+        return Piece(batch=batch, below=self.actor.frozen_below(batch))
+
+    @torch.no_grad()
+    def _look(self, parts: Sequence[Sequence[Piece]], rollout: Rollout) -> Experience:
+        """Recompute, on the path that learning takes, what the policy thought when it wrote.
+
+        What the generator computed while writing (another batch shape, merged weights) differs by
+        rounding, and the ratio would not begin at 1.
+        """
+        shape = len(rollout.responses), max(map(len, rollout.responses))
+        old, reference, values, entropy = torch.zeros(4, *shape, device=self.actor.device)
+        mask = torch.zeros(shape, dtype=torch.bool, device=self.actor.device)
+        for piece in (piece for part in parts for piece in part):
+            batch = piece.batch
+            reading = self.actor.read(batch, below=piece.below, with_entropy=True)
+            columns = slice(batch.mask.shape[1])
+            mask[batch.episodes, columns] = batch.mask
+            old[batch.episodes, columns] = reading.log_probabilities
+            values[batch.episodes, columns] = reading.values
+            if reading.entropy is not None:
+                entropy[batch.episodes, columns] = reading.entropy
+            reference[batch.episodes, columns] = self.actor.reference(batch, below=piece.below)
+        return Experience(mask=mask, old=old, reference=reference, values=values, entropy=entropy)
+
+    def _refuse_runaway(self, divergence: float) -> None:
+        if not divergence <= EXPLODED * self.config.kl_target:
+            raise TrainingFailed(
+                f"The policy is {divergence:.1f} nats per answer away from its start, with"
+                f" {self.config.kl_target:g} as the target; lower learning_rate (now"
+                f" {self.config.learning_rate:g}) or raise kl_coefficient (now"
+                f" {self.config.kl_coefficient:g})."
+            )
+
+    def _set_learning_rates(self, step: int) -> None:
+        """Linear warm-up: Adam's first steps have full length whatever the gradient's is."""
+        warm = min(1.0, (step + 1) / (self.config.warmup_steps + 1))
+        rates = (self.config.learning_rate, self.config.value_learning_rate)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = warm * rate
+
+    def _update(
+        self,
+        parts: Sequence[Sequence[Piece]],
+        seen: Experience,
+        advantages: Tensor,
+        returns: Tensor,
+    ) -> dict[str, float]:
+        """All epochs over all minibatches; means over the updates."""
+        totals: dict[str, float] = {}
+        for _ in range(self.config.epochs):
+            for part in parts:
+                tokens = sum(len(piece.batch.tokens) for piece in part)
+                for piece in part:
+                    losses = self._losses(piece, seen, advantages, returns)
+                    # Each token of the minibatch weighs the same, however it was cut into batches.
+                    share = len(piece.batch.tokens) / tokens
+                    total = (
+                        losses["policy_loss"] + self.config.value_coefficient * losses["value_loss"]
+                    )
+                    (share * total).backward()
+                    for name, value in losses.items():
+                        totals[name] = totals.get(name, 0.0) + share * float(value.detach())
+                self._descend()
+        updates = self.config.epochs * len(parts)
+        return {name: total / updates for name, total in totals.items()}
+
+    def _losses(
+        self, piece: Piece, seen: Experience, advantages: Tensor, returns: Tensor
+    ) -> dict[str, Tensor]:
+        batch = piece.batch
+        reading = self.actor.read(batch, below=piece.below)
+
+        def part_of(whole: Tensor) -> Tensor:
+            return whole[batch.episodes, : batch.mask.shape[1]]
+
+        policy = objectives.policy_loss(
+            reading.log_probabilities,
+            part_of(seen.old),
+            part_of(advantages),
+            batch.mask,
+            clip=self.config.clip,
+        )
+        value = objectives.value_loss(
+            reading.values,
+            part_of(seen.values),
+            part_of(returns),
+            batch.mask,
+            clip=self.config.value_clip,
+        )
+        return {
+            "policy_loss": policy.loss,
+            "value_loss": value,
+            "clip_fraction": policy.clip_fraction,
+            "approx_kl": policy.approximate_kl,
+            "ratio_mean": policy.ratio,
+        }
+
+    def _descend(self) -> None:
+        # Apart, so that a value head which is far off does not shorten the policy's step.
+        for parameters in self.groups:
+            norm = clip_grad_norm_(parameters, self.config.max_gradient_norm)
+            if not torch.isfinite(norm):
+                raise TrainingFailed(
+                    "A gradient is no longer a number; lower learning_rate (now"
+                    f" {self.config.learning_rate:g}) or value_learning_rate (now"
+                    f" {self.config.value_learning_rate:g})."
+                )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+def _fitting(episodes: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Episodes in groups of at most `budget` tokens with padding; a longer one stands alone."""
+    groups: list[list[int]] = []
+    width = 0
+    for episode in episodes:
+        width = max(width, lengths[episode])
+        if groups and (len(groups[-1]) + 1) * width <= budget:
+            groups[-1].append(episode)
+        else:
+            groups.append([episode])
+            width = lengths[episode]
+    return groups

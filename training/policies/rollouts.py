@@ -1,0 +1,99 @@
+"""Let the policy answer prompts, so that it can learn from what its answers earn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from storage.records import Message
+from training.batching import by_length
+from training.generation import draws, end_tokens, generate
+from training.sampling import Answer, answer_of
+
+# Keep the random numbers for one purpose apart from those for another.
+FOR_ANSWERS, FOR_ORDER, FOR_MINIBATCHES = 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """E prompts, and what the policy answered to them."""
+
+    conversations: list[tuple[Sequence[Message], str]]
+    """Prompt and answer as text, for reward models."""
+    prompts: list[list[int]]
+    """Token ids up to where the answer begins."""
+    responses: list[list[int]]
+    """Token ids of the answers, at least one each, the end token included where there is one."""
+    answers: list[Answer]
+
+
+class Writer:
+    """Writes answers to the prompts of a run; the same step always gets the same random numbers."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[Sequence[Message]],
+        encoded: Sequence[Sequence[int]],
+        *,
+        max_new_tokens: int,
+        temperature: float,
+        batch_tokens: int,
+        seed: int,
+    ) -> None:
+        """Write up to `max_new_tokens` for prompts, given as messages and as token ids alike."""
+        self.tokenizer = tokenizer
+        self.prompts = prompts
+        self.encoded = encoded
+        self.max_new_tokens = max_new_tokens
+        self.temperature = temperature
+        self.batch_tokens = batch_tokens
+        self.seed = seed
+
+    def write(self, model: PreTrainedModel, places: Sequence[int], *, step: int) -> Rollout:
+        """Answer the prompts at `places`; step and position in the list settle the random numbers.
+
+        No top-p and no top-k: the probabilities learned from are those of the full softmax.
+        """
+        prompts = [list(self.encoded[place]) for place in places]
+        keys = [(FOR_ANSWERS, self.seed, step, row) for row in range(len(places))]
+        numbers = draws(keys, self.max_new_tokens)
+        ends = end_tokens(model, self.tokenizer)
+        responses: dict[int, list[int]] = {}
+        lengths = [len(prompt) + self.max_new_tokens for prompt in prompts]
+        for batch in by_length(lengths, self.batch_tokens):
+            rows = generate(
+                model,
+                [prompts[row] for row in batch],
+                numbers=numbers[batch],
+                temperature=self.temperature,
+                pad=self.tokenizer.pad_token_id,
+                ends=ends,
+            )
+            responses |= zip(batch, rows, strict=True)
+        answers = [answer_of(responses[row], self.tokenizer, ends) for row in range(len(places))]
+        return Rollout(
+            conversations=[
+                (self.prompts[place], answer.text)
+                for place, answer in zip(places, answers, strict=True)
+            ],
+            prompts=prompts,
+            responses=[responses[row] for row in range(len(places))],
+            answers=answers,
+        )
+
+
+def prompts_of_step(step: int, *, episodes: int, prompts: int, seed: int) -> list[int]:
+    """Which prompts a step answers: pass after pass over all, each pass in an order of its own.
+
+    A function of the step alone, so that a resumed run takes up the prompts where it stood.
+    """
+    places = np.arange(step * episodes, (step + 1) * episodes)
+    orders = {
+        turn: np.random.default_rng([FOR_ORDER, seed, turn]).permutation(prompts)
+        for turn in np.unique(places // prompts).tolist()
+    }
+    return [int(orders[place // prompts][place % prompts]) for place in places.tolist()]
