@@ -27,6 +27,7 @@ __all__ = [
     "answer_ids",
     "best_dtype",
     "chat_ids",
+    "default_dtype",
     "fingerprint",
     "load_causal",
     "load_scalar",
@@ -138,6 +139,11 @@ def best_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
+def default_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The precision a model is loaded in when none is asked for: the tiny one is always exact."""
+    return torch.float32 if name == TINY else best_dtype(device)
+
+
 def chat_ids(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, answer: str | None = None
 ) -> list[int]:
@@ -174,7 +180,7 @@ def _load(
     **options: Any,
 ) -> PreTrainedModel:
     device = torch.device(device) if device else pick_device()
-    dtype = dtype or best_dtype(device)
+    dtype = dtype or default_dtype(name, device)
     source = resolve(name)
     tokenizer = load_tokenizer(name)
     new_head = True

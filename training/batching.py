@@ -13,19 +13,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+Tokens = npt.NDArray[np.int32]
 
 CHUNK = 16
 """Batches whose rows are sorted by length together; more saves padding, less mixes better."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Row:
     """One prompt with some of its answers, as token ids; each answer ends with the end token."""
 
-    prompt: tuple[int, ...]
-    answers: tuple[tuple[int, ...], ...]
+    prompt: Tokens
+    answers: tuple[Tokens, ...]
 
     @property
     def tokens(self) -> int:

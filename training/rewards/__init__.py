@@ -1,0 +1,10 @@
+"""Reward models: what a response is worth, learned from what people said. One line per recipe."""
+
+from __future__ import annotations
+
+from storage.recipes import Recipe
+from training.rewards.absolute import absolute
+from training.rewards.combined import combined
+from training.rewards.preference import preference
+
+REWARDS: dict[str, Recipe] = {recipe.name: recipe for recipe in (preference, absolute, combined)}

@@ -1,0 +1,77 @@
+"""Choose which weights of a model learn: a small adapter or the weights themselves, all or on top.
+
+With only top layers learning, the frozen layers below keep nothing for the backward pass, which
+saves most of its time and memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from storage.errors import InvalidOption
+
+
+def adapt(
+    model: PreTrainedModel, *, rank: int, layers: int | None, task: str, base: str
+) -> torch.nn.Module:
+    """Freeze the model but for a LoRA adapter on the linear maps of its top layers.
+
+    Args:
+        model: As loaded; it is changed in place.
+        rank: Rank of the adapter, scaled by 2 as its authors do for small ranks; 0 trains the
+            weights of those layers themselves.
+        layers: How many layers, counted from the top; None for all of them.
+        task: What peft is to make of it: `SEQ_CLS` (the head learns too) or `CAUSAL_LM`.
+        base: The name under which the adapter is to find its base again.
+
+    Returns:
+        The PEFT model around `model`, or `model` itself for rank 0.
+
+    Raises:
+        InvalidOption: The model has fewer layers.
+
+    Source:
+        Hu et al. (2021), LoRA, arXiv:2106.09685.
+    """
+    stack = _layers(model)
+    count = len(stack) if layers is None else layers
+    if count > len(stack):
+        raise InvalidOption("layers", f"{base} has {len(stack)} layers", layers)
+    top = range(len(stack) - count, len(stack))
+    if rank == 0:
+        model.requires_grad_(layers is None)
+        for place in top:
+            stack[place].requires_grad_(True)
+        if isinstance(head := getattr(model, "score", None), torch.nn.Module):
+            head.requires_grad_(True)
+        return model
+
+    from peft import LoraConfig, get_peft_model
+
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in stack.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
+    options: dict[str, Any] = {} if layers is None else {"layers_to_transform": list(top)}
+    config = LoraConfig(
+        task_type=task, r=rank, lora_alpha=2 * rank, target_modules=sorted(linear), **options
+    )
+    adapted = get_peft_model(model, config)
+    # peft wrote down where the base was found on this machine; others look it up by its name.
+    adapted.peft_config["default"].base_model_name_or_path = base
+    return adapted
+
+
+def _layers(model: PreTrainedModel) -> torch.nn.ModuleList:
+    """The stack of decoder layers, whatever the architecture calls it."""
+    for module in model.modules():
+        if (
+            isinstance(module, torch.nn.ModuleList)
+            and len(module) == model.config.num_hidden_layers
+        ):
+            return module
+    raise InvalidOption("base", "its layers were not found", type(model).__name__)

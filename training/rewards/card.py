@@ -1,0 +1,115 @@
+"""What a reward model says about itself: `tandem.json` for programs, `README.md` for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from storage.errors import InvalidData
+
+RECORD = "tandem.json"
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write both files. `record` is what `read_record` gives back."""
+    text = json.dumps(record, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(_card(record), encoding="utf-8")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The record of a reward model.
+
+    Raises:
+        InvalidData: The folder holds no reward model of Tandem's, or only a part of one.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        purpose = record["purpose"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InvalidData(
+            f"{folder} is not a reward model: its {RECORD} is missing or unreadable."
+        ) from error
+    if purpose != "reward":
+        raise InvalidData(f"{folder} is a {purpose} model; a reward model is needed here.")
+    return dict(record)
+
+
+def _card(record: Mapping[str, Any]) -> str:
+    """The model card: its head is for the Hub, the rest for people."""
+    adapter = record["adapter"]
+    metrics = "\n".join(
+        f"| {name} | {_short(value)} |" for name, value in record["metrics"].items()
+    )
+    return _CARD.format(
+        library="peft" if adapter else "transformers",
+        base=record["base"],
+        recipe=record["recipe"],
+        snapshot=record["snapshot"],
+        who=_SIMULATED if record["simulated"] else "",
+        metrics=metrics,
+        mean=_short(record["calibration"]["mean"]),
+        std=_short(record["calibration"]["std"]),
+        length=_short(record["calibration"]["length_correlation"]),
+        learned=json.dumps(record["learned"]),
+        config=json.dumps(record["config"], indent=2),
+        load=(_LOAD_ADAPTER if adapter else _LOAD_WEIGHTS).format(base=record["base"]),
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+_SIMULATED = """
+**Simulated:** some or all of the judgements behind this model come from a program, not from people.
+"""
+
+_LOAD_ADAPTER = """\
+from peft import PeftModel
+base = AutoModelForSequenceClassification.from_pretrained({base!r}, num_labels=1)
+base.config.pad_token_id = tokenizer.pad_token_id  # else the end token may be taken for padding
+model = PeftModel.from_pretrained(base, folder)"""
+
+_LOAD_WEIGHTS = """\
+model = AutoModelForSequenceClassification.from_pretrained(folder)"""
+
+_CARD = """\
+---
+library_name: {library}
+base_model: {base}
+pipeline_tag: text-classification
+tags: [reward-model, tandem, {recipe}]
+---
+
+# Reward model, recipe `{recipe}`
+
+Gives an answer to a prompt one number: more is better. Made by Tandem from the snapshot
+`{snapshot}`.
+{who}
+| measured | |
+|---|---|
+{metrics}
+
+On responses of its snapshot rewards have mean {mean} and standard deviation {std}; their rank
+correlation with the length of the response is {length}. Only differences of rewards mean something
+unless ratings anchored the scale. Learned thresholds: `{learned}`.
+
+```python
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+folder = "."
+tokenizer = AutoTokenizer.from_pretrained(folder)
+{load}
+text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+text += answer + tokenizer.eos_token
+reward = model(**tokenizer(text, add_special_tokens=False, return_tensors="pt")).logits[0, 0]
+```
+
+Trained with:
+
+```json
+{config}
+```
+"""

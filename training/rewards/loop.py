@@ -1,0 +1,207 @@
+"""Train a reward model: the one loop behind the preference, absolute and combined recipes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from storage.errors import InvalidOption, TooLittleData
+from storage.files import write_folder
+from storage.recipes import Progress
+from storage.records import Split
+from storage.snapshots import SnapshotData
+from training import backbone
+from training import checkpoints as kept
+from training.adapters import adapt
+from training.rewards.card import RECORD, read_record, write_record
+from training.rewards.config import RewardConfig
+from training.rewards.fitting import Fit
+from training.rewards.judgements import JudgedRow, judged_rows
+from training.rewards.likelihood import Likelihood
+from training.rewards.measures import calibrate
+from training.rewards.model import RewardModel
+
+FEWEST = 10
+"""Judgements without which nothing is learned, or nothing is told by validation."""
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    recipe: str,
+    config: RewardConfig,
+    *,
+    snapshot: Path,
+    output: Path,
+    checkpoints: Path,
+    progress: Progress,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Learn a reward from a snapshot and write it as a model folder.
+
+    Reports after each step the loss in nats per judgement, the pair accuracy on the batch before
+    the step, the learning rate and the length of the gradient; and now and then loss and pair
+    accuracy on the validation part. The weights with the lowest validation loss are kept, because
+    few judgements are overfitted within few passes; with fewer than 10 validation judgements the
+    last weights are kept. A killed run goes on from its newest checkpoint, and of a finished run
+    the metrics are given back.
+
+    Args:
+        recipe: Name for the record.
+        config: What to learn from, and how.
+        snapshot: Folder of the snapshot.
+        output: Folder to write the model to; must not hold anything else.
+        checkpoints: Folder for the checkpoints of this run alone.
+        progress: Told every step.
+        device: `auto`, `cpu`, `cuda`, ...
+
+    Returns:
+        The metrics that are also in the model's record.
+
+    Raises:
+        TooLittleData: Fewer than 10 judgements are there to learn from.
+        InvalidOption: An option does not fit the model, or a folder belongs to another run.
+        TrainingFailed: The loss became infinite or not a number, or nothing was learned.
+        JobCancelled: A person stopped the job.
+    """
+    data = SnapshotData.open(snapshot)
+    identity = {
+        "recipe": recipe,
+        "config": config.model_dump(mode="json"),
+        "snapshot": data.id,
+        "base_fingerprint": backbone.fingerprint(config.base),
+    }
+    if finished := _finished(output, identity):
+        return finished
+
+    torch.manual_seed(config.seed)
+    model = _model(config, backbone.pick_device(device))
+    rows, left_out = _rows(model, config, data, Split.TRAIN)
+    likelihood = Likelihood(config.objective, rows).to(model.device)
+    judgements = sum(map(likelihood.count, rows))
+    _refuse_too_few(judgements, left_out, config, data)
+    validation, _ = _rows(model, config, data, Split.VALIDATION)
+    to_validate = sum(map(likelihood.count, validation))
+    if to_validate < FEWEST:
+        progress.log(f"too few judgements to validate on ({to_validate}); keeping the last weights")
+        validation = []
+    progress.log(
+        f"learning from {judgements} judgements; left out {left_out} of conversations with more"
+        f" than {config.max_tokens} tokens"
+    )
+
+    fit = Fit(config, model, likelihood, train=rows, validation=validation)
+    _resume(fit, checkpoints, identity, progress)
+    _learn(fit, checkpoints, identity, progress)
+    fit.take_best()
+    metrics = {
+        "steps": fit.step,
+        "judgements": judgements,
+        "left_out": left_out,
+        "train_loss": fit.epoch_loss / fit.epoch_judgements,
+        "validation_judgements": to_validate,
+        "best_step": fit.best.get("step", fit.step),
+        **fit.best.get("measured", {}),
+    }
+    record = {
+        **identity,
+        "purpose": "reward",
+        "base": config.base,
+        "adapter": config.rank > 0,
+        "simulated": data.simulated,
+        "metrics": metrics,
+        "calibration": calibrate(model, rows, config.batch_tokens),
+        "learned": likelihood.learned(),
+    }
+    with write_folder(output) as folder:
+        model.save(folder)
+        write_record(folder, record)
+    return metrics
+
+
+def _finished(output: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """The metrics of this very run if it was finished before, say before the machine went down."""
+    if not (output / RECORD).is_file():
+        return None
+    record = read_record(output)
+    if any(record.get(key) != value for key, value in identity.items()):
+        raise InvalidOption("output", "it holds another model; name another folder", str(output))
+    return dict(record["metrics"])
+
+
+def _model(config: RewardConfig, device: torch.device) -> RewardModel:
+    # Weights that learn are kept in fp32, because small steps vanish in bf16's 8 bits. An adapter's
+    # always are (peft sees to it); then what lies frozen below can have the fastest precision.
+    fast = backbone.default_dtype(config.base, device)
+    dtype = torch.float32 if config.rank == 0 else fast
+    scalar = backbone.load_scalar(config.base, dtype=dtype, device=device)
+    adapted = adapt(
+        scalar, rank=config.rank, layers=config.layers, task="SEQ_CLS", base=config.base
+    )
+    autocast = None if fast == dtype else fast
+    model = RewardModel(adapted, backbone.load_tokenizer(config.base), autocast=autocast)
+    if config.max_tokens > model.context:
+        raise InvalidOption(
+            "max_tokens", f"{config.base} reads at most {model.context} tokens", config.max_tokens
+        )
+    return model
+
+
+def _rows(
+    model: RewardModel, config: RewardConfig, data: SnapshotData, split: Split
+) -> tuple[list[JudgedRow], int]:
+    return judged_rows(
+        model.tokenizer,
+        config.objective,
+        data.comparisons(split),
+        data.ratings(split),
+        max_tokens=config.max_tokens,
+        row_tokens=config.batch_tokens,
+    )
+
+
+def _refuse_too_few(
+    judgements: int, left_out: int, config: RewardConfig, data: SnapshotData
+) -> None:
+    if judgements >= FEWEST:
+        return
+    objective = config.objective
+    wanted = [
+        *(["comparisons"] if objective.comparison else []),
+        *([f"ratings of the aspect {objective.aspect!r}"] if objective.rating else []),
+    ]
+    aspects = sorted({one.aspect for one in data.ratings(Split.TRAIN)})
+    rated = f" Rated aspects: {', '.join(aspects)}." if objective.rating and aspects else ""
+    raise TooLittleData(
+        f"Training needs at least {FEWEST} {' or '.join(wanted)} in the train part of the snapshot;"
+        f" there are {judgements}, and {left_out} more whose conversation is longer than max_tokens"
+        f" ({config.max_tokens}).{rated}"
+    )
+
+
+def _resume(fit: Fit, checkpoints: Path, identity: dict[str, Any], progress: Progress) -> None:
+    found = kept.newest(checkpoints)
+    if found is None:
+        return
+    step, state = found
+    if state["identity"] != identity:
+        raise InvalidOption(
+            "checkpoints", "they belong to a run with other options or data", str(checkpoints)
+        )
+    fit.go_on_from(state["fit"])
+    progress.log(f"resumed from step {step}")
+
+
+def _learn(fit: Fit, checkpoints: Path, identity: dict[str, Any], progress: Progress) -> None:
+    total = len(fit.plan)
+    progress.report(fit.step, total=total)
+    while fit.step < total:
+        measured = fit.take_step()
+        if fit.is_time_to_validate():
+            measured |= fit.validate()
+        if fit.step % fit.config.checkpoint_every == 0:
+            kept.save(checkpoints, fit.step, {"identity": identity, "fit": fit.state()})
+        progress.report(fit.step, measured, total=total)

@@ -1,0 +1,161 @@
+"""Score answers with a trained reward model: the one path for evaluation, policies and the API."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from storage.errors import InvalidData
+from storage.recipes import Progress
+from storage.records import Message
+from training import backbone
+from training.batching import Row, by_length
+from training.rewards.card import read_record
+from training.rewards.model import RewardModel
+
+Conversation = tuple[Sequence[Message], str]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Mean and standard deviation of the reward on responses of its snapshot, in raw units."""
+
+    mean: float
+    std: float
+
+
+class RewardScorer:
+    """A trained reward model, ready to score."""
+
+    def __init__(self, model: RewardModel, calibration: Calibration) -> None:
+        self.model = model.eval()
+        self.calibration = calibration
+
+    @classmethod
+    def load(
+        cls, folder: Path | str, *, device: str = "auto", dtype: torch.dtype | None = None
+    ) -> RewardScorer:
+        """Open a model folder that a recipe of `REWARDS` wrote.
+
+        Raises:
+            InvalidData: It holds no reward model, or weights that are not in safetensors.
+            ModelNotFound: The base model is nowhere to be found.
+        """
+        folder = Path(folder)
+        record = read_record(folder)
+        place = backbone.pick_device(device)
+        tokenizer = backbone.load_tokenizer(str(folder))
+        if record["adapter"]:
+            model = _with_adapter(folder, record["base"], place, dtype)
+            if backbone.fingerprint(record["base"]) != record["base_fingerprint"]:
+                log.warning(
+                    "%s was trained on other weights of %s than those found here;"
+                    " rewards will differ a little",
+                    folder,
+                    record["base"],
+                )
+        else:
+            model = backbone.load_scalar(str(folder), dtype=dtype, device=place)
+        said = record["calibration"]
+        calibration = Calibration(mean=said["mean"], std=said["std"])
+        return cls(RewardModel(model, tokenizer), calibration)
+
+    def score(
+        self,
+        conversations: Sequence[Conversation],
+        *,
+        batch_tokens: int = 2048,
+        progress: Progress | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Rewards of answers, each given what was said before it.
+
+        Args:
+            conversations: (messages, answer). Answers to the same messages are read together.
+            batch_tokens: Tokens per pass, padding included; lower it if memory runs out.
+            progress: Told the number of conversations scored.
+
+        Returns:
+            Raw rewards in the given order, shape (N,). Only differences mean something unless
+            ratings anchored the scale.
+
+        Raises:
+            InvalidData: A conversation is longer than the model can read; nothing is cut.
+        """
+        rows, members = self._rows(conversations, batch_tokens)
+        rewards = np.zeros(len(conversations), dtype=np.float32)
+        done = 0
+        with torch.inference_mode():
+            for batch in by_length([row.tokens for row in rows], batch_tokens):
+                found = self.model([rows[place] for place in batch]).cpu().numpy()
+                places = [member for place in batch for member in members[place]]
+                rewards[places] = found
+                done += len(places)
+                if progress:
+                    progress.report(done, total=len(conversations))
+        return rewards
+
+    def standardise(self, rewards: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Rewards in standard deviations above the mean of the snapshot's responses.
+
+        Standardised rewards of different models may be averaged and mixed.
+        """
+        raw = np.asarray(rewards, dtype=np.float64)
+        standard: npt.NDArray[np.float64] = (raw - self.calibration.mean) / self.calibration.std
+        return standard
+
+    def _rows(
+        self, conversations: Sequence[Conversation], row_tokens: int
+    ) -> tuple[list[Row], list[list[int]]]:
+        """Rows of answers to one prompt, and for each row the conversations it answers."""
+        tokenizer = self.model.tokenizer
+        limit = self.model.context
+        by_prompt: dict[tuple[tuple[str, str], ...], list[int]] = {}
+        for place, (messages, _) in enumerate(conversations):
+            said = tuple((message["role"], message["content"]) for message in messages)
+            by_prompt.setdefault(said, []).append(place)
+        rows: list[Row] = []
+        members: list[list[int]] = []
+        for places in by_prompt.values():
+            messages = conversations[places[0]][0]
+            prompt = np.array(backbone.chat_ids(tokenizer, messages), dtype=np.int32)
+            answers: list[npt.NDArray[np.int32]] = []
+            kept: list[int] = []
+            for place in places:
+                ids = backbone.answer_ids(tokenizer, conversations[place][1])
+                tokens = len(prompt) + len(ids)
+                if tokens > limit:
+                    raise InvalidData(
+                        f"Conversation {place + 1} has {tokens} tokens; the model reads at most"
+                        f" {limit}. Leave it out or shorten it."
+                    )
+                if kept and tokens + sum(map(len, answers)) > row_tokens:
+                    rows.append(Row(prompt, tuple(answers)))
+                    members.append(kept)
+                    answers, kept = [], []
+                answers.append(np.array(ids, dtype=np.int32))
+                kept.append(place)
+            rows.append(Row(prompt, tuple(answers)))
+            members.append(kept)
+        return rows, members
+
+
+def _with_adapter(
+    folder: Path, base: str, device: torch.device, dtype: torch.dtype | None
+) -> torch.nn.Module:
+    from peft import PeftModel
+
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise InvalidData(
+            f"{folder} has no adapter_model.safetensors; Tandem opens adapters in safetensors only."
+        )
+    model = backbone.load_scalar(base, dtype=dtype, device=device)
+    adapted: torch.nn.Module = PeftModel.from_pretrained(model, str(folder))
+    return adapted.to(device)
