@@ -22,7 +22,8 @@ def make_tasks(
     """Make a task of each pair of responses to the same prompt, once.
 
     Pairs that are tasks already stay as they are, so this may be called again when responses were
-    added. Two responses with the same text are never put side by side.
+    added. Two responses with the same text are never put side by side, and the answers of studies
+    stay out of it.
 
     Args:
         connection: Open for writing.
@@ -49,7 +50,8 @@ def make_tasks(
 
 
 def _pairs(answers: list[Response]) -> list[tuple[ResponseId, ResponseId]]:
-    return [(one.id, other.id) for one, other in combinations(answers, 2) if one.text != other.text]
+    ours = [answer for answer in answers if answer.study is None]
+    return [(one.id, other.id) for one, other in combinations(ours, 2) if one.text != other.text]
 
 
 def _task(project: Project, prompt: PromptId, pair: tuple[ResponseId, ResponseId]) -> Task:

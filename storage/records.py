@@ -232,6 +232,11 @@ class Response:
             sampling=dict(sampling or {}),
         )
 
+    @property
+    def study(self) -> StudyId | None:
+        """The study it was written for. Such answers are never given out as feedback tasks."""
+        return self.sampling.get("study")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotator:

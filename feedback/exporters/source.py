@@ -31,7 +31,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptFile:
-    """A prompt with all its responses and all that was said of them."""
+    """A prompt with its responses, but for those of studies, and all that was said of them."""
 
     prompt: Prompt
     responses: tuple[Response, ...]
@@ -82,7 +82,9 @@ class Source:
         answers = responses(self.connection, said)
         for prompt, group in said.items():
             yield PromptFile(
-                prompt=asked[prompt], responses=tuple(answers[prompt]), judgements=group
+                prompt=asked[prompt],
+                responses=tuple(answer for answer in answers[prompt] if answer.study is None),
+                judgements=group,
             )
 
 

@@ -52,6 +52,7 @@ def read(write_lines: Callable[..., Path]) -> Any:
         ({"prompt": "p", "preferences": [], "responses": []}, "both"),
         ({"prompt": "p", "responses": ["t"]}, "prompts"),
         ({"prompt": "p"}, "prompts"),
+        ({"prompt": "p", "chosen": None, "response": "r", "rating": 1}, "ratings"),
     ],
 )
 def test_the_first_line_tells_the_format(

@@ -33,7 +33,7 @@ def test_blank_lines_are_passed_over_and_counted(write_lines: Callable[..., Path
     path = write_lines('\ufeff{"a": 1}', "", "   ", '{"a": null, "b": 2}')
     assert [(line.number, line.fields) for line in read_lines(path)] == [
         (1, {"a": 1}),
-        (4, {"b": 2}),
+        (4, {"a": None, "b": 2}),
     ]
 
 

@@ -1,0 +1,353 @@
+"""What exports hold, that `datasets` opens them, and that nothing is lost on the way back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feedback.exporters import EXPORTERS, ExportReport, export
+from storage.annotators import add_annotator
+from storage.database import Database
+from storage.errors import InvalidOption, NotFound, TooLittleData
+from storage.judgements import record_imported
+from storage.parquet import read_rows
+from storage.projects import ensure_project
+from storage.prompts import add_prompts, add_responses, prompts, responses
+from storage.records import (
+    Annotator,
+    Comparison,
+    Kind,
+    Project,
+    Prompt,
+    Rating,
+    Response,
+    Role,
+    Split,
+    Submission,
+    SubmissionId,
+    split_of,
+)
+
+LEFT, RIGHT = "Why? alpha", "Why? beta"
+
+
+@pytest.fixture
+def say(
+    database: Database, project: Project, person: Callable[..., Annotator], now: datetime
+) -> Callable[..., None]:
+    """Keep a judgement of LEFT and RIGHT."""
+    numbers, people = count(), {}
+
+    def say(
+        choice: int | None = None,
+        ratings: tuple[float | None, float | None] = (None, None),
+        *,
+        who: str = "Ann Example",
+        kind: Kind = Kind.PERSON,
+        both_bad: bool = False,
+    ) -> None:
+        if who not in people:
+            people[who] = person(who, kind)
+        with database.write() as connection:
+            answers = {
+                answer.text: answer
+                for theirs in responses(connection, project.id).values()
+                for answer in theirs
+            }
+            left, right = answers[LEFT], answers[RIGHT]
+            record_imported(
+                connection,
+                [
+                    Submission(
+                        id=SubmissionId(f"submission-{next(numbers)}"),
+                        annotator=people[who].id,
+                        prompt=left.prompt,
+                        comparisons=()
+                        if choice is None
+                        else (
+                            Comparison(
+                                left=left.id, right=right.id, choice=choice, both_bad=both_bad
+                            ),
+                        ),
+                        ratings=tuple(
+                            Rating(response=answer.id, value=value)
+                            for answer, value in zip((left, right), ratings, strict=True)
+                            if value is not None
+                        ),
+                        received=now,
+                    )
+                ],
+            )
+
+    return say
+
+
+@pytest.fixture
+def write(
+    database: Database, project: Project, tmp_path: Path, now: datetime
+) -> Callable[..., ExportReport]:
+    numbers = count()
+
+    def write(format_name: str, file_type: str = "jsonl") -> ExportReport:
+        folder = tmp_path / f"export-{next(numbers)}"
+        return export(database, project, format_name, folder=folder, file_type=file_type, now=now)
+
+    return write
+
+
+def rows(report: ExportReport) -> list[dict[str, Any]]:
+    """Every row of an export, whatever its file type; None where a value is missing."""
+    found: list[dict[str, Any]] = []
+    for path in report.files:
+        if path.suffix == ".parquet":
+            found += read_rows(path)
+        elif path.suffix == ".jsonl":
+            found += (json.loads(line) for line in path.read_text("utf-8").splitlines())
+    return found
+
+
+# --- preference
+
+
+def test_the_better_response_is_chosen_on_whichever_side_it_stood(say: Any, write: Any) -> None:
+    say(-2)
+    say(3)
+    one, other = rows(write("preference"))
+    assert one["prompt"] == [{"role": "user", "content": "Why?"}]
+    assert one["chosen"] == other["rejected"] == [{"role": "assistant", "content": LEFT}]
+    assert one["rejected"] == other["chosen"] == [{"role": "assistant", "content": RIGHT}]
+    assert (one["strength"], other["strength"]) == (2, 3)
+
+
+def test_the_margin_is_the_difference_of_the_ratings_of_the_same_sitting(
+    say: Any, write: Any
+) -> None:
+    say(-1, (6, 3))
+    say(2, (6, 3))  # rated against the choice
+    say(-1, (6, None))
+    say(-1)
+    say(None, (1, 7))  # another sitting
+    assert [row["margin"] for row in rows(write("preference"))] == [3, -3, None, None]
+
+
+def test_without_ratings_there_is_no_margin_column(say: Any, write: Any) -> None:
+    say(-1)
+    report = write("preference")
+    assert all("margin" not in row for row in rows(report))
+    assert "margin" not in (report.folder / "README.md").read_text("utf-8")
+
+
+def test_ties_are_left_out_and_counted(say: Any, write: Any) -> None:
+    say(0)
+    say(0, both_bad=True)
+    say(1)
+    report = write("preference")
+    assert (sum(report.rows.values()), report.left_out) == (1, {"ties": 2})
+    assert "2 ties left out" in report.sentence()
+    assert "Left out: 2 ties." in (report.folder / "README.md").read_text("utf-8")
+
+
+# --- ratings and unpaired
+
+
+def test_ratings_come_with_their_scale(say: Any, write: Any) -> None:
+    say(None, (6, 2.5))
+    found = [
+        (r["response"], r["rating"], r["scale_min"], r["scale_max"]) for r in rows(write("ratings"))
+    ]
+    assert found == [(LEFT, 6, 1, 7), (RIGHT, 2.5, 1, 7)]
+
+
+def test_the_rating_decides_whether_a_response_is_good_and_else_the_choice(
+    say: Any, write: Any
+) -> None:
+    say(-1, (5, 3))
+    say(-3, (2, 1))  # better, but bad all the same
+    say(1, (4, None))  # neither; the other one was preferred
+    say(1)
+    say(0)
+    say(0, both_bad=True)
+    report = write("unpaired")
+    found = [(r["completion"][0]["content"], r["label"], r["reason"]) for r in rows(report)]
+    assert found == [
+        (LEFT, True, "rating"),
+        (RIGHT, False, "rating"),
+        (LEFT, False, "rating"),
+        (RIGHT, False, "rating"),
+        (RIGHT, True, "comparison"),
+        (LEFT, False, "comparison"),
+        (RIGHT, True, "comparison"),
+        (LEFT, False, "comparison"),
+        (RIGHT, False, "comparison"),
+    ]
+    assert report.left_out == {"responses that were neither good nor bad": 3}
+
+
+# --- raw
+
+
+def test_raw_keeps_all_that_is_known_of_a_judgement(
+    database: Database, project: Project, person: Any, write: Any, now: datetime
+) -> None:
+    import numpy as np
+
+    from feedback.assignment import next_tasks
+    from feedback.intake import Answer, take
+    from feedback.pairing import make_tasks
+
+    rng = np.random.default_rng(0)
+    ann = person("Ann Example")
+    with database.write() as connection:
+        make_tasks(connection, project, rng=rng)
+    [shown] = next_tasks(database, ann, project, count=1, now=now, rng=rng)
+    unique = "12345678-1234-5678-1234-567812345678"
+    said = {"choice": None, "both_bad": True, "ratings": [1, 2], "active_seconds": 4.5}
+    take(
+        database,
+        ann,
+        Answer(submission=unique, assignment=shown.assignment.id, interface="widget", **said),
+        now=now,
+    )
+    [row] = rows(write("raw"))
+    left, right = shown.assignment.shown
+    assert row["shown"] == [left, right]
+    assert row["comparisons"] == [
+        {"left": left, "right": right, "choice": 0, "graded": True, "both_bad": True}
+    ]
+    assert [(r["response"], r["value"]) for r in row["ratings"]] == [(left, 1), (right, 2)]
+    assert (row["submission"], row["assignment"]) == (unique, shown.assignment.id)
+    assert row["probability"] == pytest.approx(1 / 6)
+    assert (row["active_seconds"], row["interface"]) == (4.5, "widget")
+    assert datetime.fromisoformat(row["received"]) == now
+    assert {r["response_id"]: r["text"] for r in row["responses"]} == dict(
+        zip((left, right), shown.responses, strict=True)
+    )
+
+
+# --- every format
+
+
+@pytest.mark.parametrize("file_type", ["jsonl", "parquet"])
+def test_datasets_opens_every_export(
+    database: Database, uneven_project: Project, tmp_path: Path, file_type: str, now: datetime
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    for name in EXPORTERS:
+        report = export(
+            database, uneven_project, name, folder=tmp_path / name, file_type=file_type, now=now
+        )
+        opened = datasets.load_dataset(str(report.folder), cache_dir=str(tmp_path / "cache"))
+        assert {split: len(part) for split, part in opened.items()} == report.rows
+        for split, part in opened.items():
+            assert all(split_of(row["prompt"]) == split for row in part)
+
+
+@pytest.fixture
+def uneven_project(database: Database, now: datetime) -> Project:
+    """Made so that columns are empty in some files and not in others."""
+    with database.write() as connection:
+        project = ensure_project(connection, "many", now=now)
+        ann = add_annotator(connection, "ann", role=Role.ANNOTATOR, now=now)
+        asked = [Prompt.of(project.id, f"Question {number}?") for number in range(40)]
+        add_prompts(connection, asked)
+        for prompt in asked:
+            in_train = prompt.split == Split.TRAIN
+            policy, sampling = ("m", {"temperature": 1}) if in_train else ("", {})
+            values = (6.5, 2.0) if in_train else (3.0,)
+            one, other = (
+                Response.of(prompt.id, text, policy=policy, sampling=sampling) for text in "ab"
+            )
+            add_responses(connection, [one, other])
+            submission = Submission(
+                id=SubmissionId(f"s-{prompt.id}"),
+                annotator=ann.id,
+                prompt=prompt.id,
+                comparisons=(Comparison(left=one.id, right=other.id, choice=-1),),
+                ratings=tuple(
+                    Rating(response=answer.id, value=value)
+                    for answer, value in zip((one, other), values, strict=False)
+                ),
+                received=now,
+            )
+            record_imported(connection, [submission])
+    return project
+
+
+@pytest.mark.parametrize("file_type", ["jsonl", "parquet"])
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_names_stay_at_home_and_simulated_says_so(
+    say: Any, write: Any, name: str, file_type: str
+) -> None:
+    say(-1, (6, 2), who="Ann Example")
+    honest = write(name, file_type)
+    assert not honest.simulated
+    assert "simulated**" not in (honest.folder / "README.md").read_text("utf-8")
+    say(-1, (6, 2), who="Robert Robot", kind=Kind.SIMULATED)
+    marked = write(name, file_type)
+    assert marked.simulated
+    assert "**simulated**" in (marked.folder / "README.md").read_text("utf-8")
+    assert "simulated" in marked.sentence()
+    text = json.dumps(rows(marked)) + (marked.folder / "README.md").read_text("utf-8")
+    assert '"annotator_kind": "simulated"' in text
+    assert "Ann Example" not in text
+    assert "Robert Robot" not in text
+
+
+def test_the_two_file_types_hold_the_same(say: Any, write: Any) -> None:
+    say(-1, (6, 2))
+    say(0)
+    for name in EXPORTERS:
+        lines, table = rows(write(name)), rows(write(name, "parquet"))
+        assert without_none(lines) == table
+
+
+def without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_none(inner) for name, inner in value.items() if inner is not None}
+    return [without_none(inner) for inner in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_an_empty_project_is_not_exported(
+    database: Database, tmp_path: Path, now: datetime, name: str
+) -> None:
+    with database.write() as connection:
+        empty = ensure_project(connection, "empty", now=now)
+        add_prompts(connection, [Prompt.of(empty.id, "Anybody there?")])
+    with pytest.raises(TooLittleData, match=f"'empty' has nothing to export as '{name}' yet"):
+        export(database, empty, name, folder=tmp_path / "folder", now=now)
+    assert not (tmp_path / "folder").exists()
+
+
+def test_a_wrong_format_type_or_folder_is_named(
+    database: Database, project: Project, say: Any, tmp_path: Path, now: datetime
+) -> None:
+    say(1)
+    with pytest.raises(
+        NotFound, match=r"no export format called 'rating'\. Did you mean 'ratings'"
+    ):
+        export(database, project, "rating", folder=tmp_path / "new", now=now)
+    with pytest.raises(InvalidOption, match=r"file_type: .*'csv'"):
+        export(database, project, "raw", folder=tmp_path / "new", file_type="csv", now=now)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("keep", encoding="utf-8")
+    with pytest.raises(InvalidOption, match="already holds something"):
+        export(database, project, "raw", folder=tmp_path / "full", now=now)
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
+
+
+def test_votes_of_studies_and_their_answers_stay_out(
+    database: Database, project: Project, say: Any, write: Any
+) -> None:
+    say(1)
+    with database.write() as connection:
+        [prompt, *_] = prompts(connection, project.id)
+        voted = Response.of(prompt.id, "an arm's answer", sampling={"study": "s"})
+        add_responses(connection, [voted])
+    assert voted.text not in json.dumps(rows(write("both")))
