@@ -199,7 +199,7 @@ def value_loss(
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
     """Share of the returns' variance that the value head foresaw; 1 is all, below 0 is harmful.
 
-    Without any variance in the returns there is nothing to explain: not a number.
+    Without any variance in the returns there is nothing to explain: the result is not finite.
     """
     return 1 - masked_variance(returns - values, mask) / masked_variance(returns, mask)
 

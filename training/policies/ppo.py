@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from storage.errors import InvalidData, InvalidOption, NotFound, TooLittleData
+from storage.errors import InvalidOption, NotFound, TooLittleData
 from storage.recipes import Progress
 from storage.records import Message
 from training import checkpoints as kept
@@ -20,6 +19,8 @@ from training.policies.learner import Learner
 from training.policies.mixer import RewardMixer, Scorer
 from training.policies.rollouts import Writer
 from training.policies.trainer import Trainer
+from training.rewards.card import read_record
+from training.rewards.scoring import RewardScorer
 from training.sampling import encode_prompts, open_policy
 
 
@@ -50,22 +51,20 @@ def run(
         Means of the metrics over the last steps, and `reward_at_start`.
 
     Raises:
-        NotFound: A reward model is not among `rewards`, or its folder is not there.
+        NotFound: A reward model is not among `rewards`.
         TooLittleData: There are no prompts.
         InvalidOption: A value does not suit this model, or `output` holds something.
-        InvalidData: A model or prompt cannot be used.
+        InvalidData: A folder holds no reward model, or a model or prompt cannot be used.
         TrainingFailed: The run diverged; says what to change.
         JobCancelled: A person stopped it; the last checkpoint stays.
     """
-    from training.rewards.scoring import RewardScorer
-
     scorers: dict[str, Scorer] = {}
     simulated = False
     for name in config.rewards:
         if name not in rewards:
             raise NotFound("reward model", name, rewards)
-        simulated |= _is_simulated(name, rewards[name])
         scorers[name] = RewardScorer.load(rewards[name], device=device)
+        simulated |= bool(read_record(rewards[name])["simulated"])
     return train(
         config,
         prompts=prompts,
@@ -150,18 +149,3 @@ def train(
         replace=found is not None,
     )
     return metrics
-
-
-def _is_simulated(name: str, folder: Path) -> bool:
-    """Whether a reward model learned from simulated judgements.
-
-    Raises:
-        NotFound: There is no model in the folder.
-    """
-    path = folder / "tandem.json"
-    if not path.is_file():
-        raise NotFound("reward model", f"{name} ({folder})")
-    try:
-        return bool(json.loads(path.read_text(encoding="utf-8")).get("simulated"))
-    except ValueError as error:
-        raise InvalidData(f"{path} cannot be read: {error}.") from error
