@@ -6,7 +6,6 @@ Their judgements are kept under `Kind.SIMULATED` and are never shown as people's
 
 from __future__ import annotations
 
-import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -133,15 +132,16 @@ class SimulatedRater:
     def choice(self, messages: Sequence[Message], left: str, right: str) -> int:
         """Compare two responses: -3 left much better ... 0 tie ... +3 right much better."""
         gap = self.perceived(messages, right) - self.perceived(messages, left)
-        drawn = self._rng("choice", messages, left, right).random()
-        step = _step(CHOICE_THRESHOLDS, self.reliability * gap + self.position_bias, drawn)
-        return step - len(CHOICE_THRESHOLDS) // 2
+        drawn = self._rng("choice", messages, left, right).logistic()
+        position = self.reliability * gap + self.position_bias + drawn
+        steps = sum(position > threshold for threshold in CHOICE_THRESHOLDS)
+        return steps - len(CHOICE_THRESHOLDS) // 2
 
     def rating(self, messages: Sequence[Message], text: str) -> int:
         """Rate one response from 1 to 7."""
         quality = self.perceived(messages, text) + self.leniency
-        drawn = self._rng("rating", messages, text).random()
-        return 1 + _step(RATING_THRESHOLDS, self.reliability * quality, drawn)
+        position = self.reliability * quality + self._rng("rating", messages, text).logistic()
+        return 1 + sum(position > threshold for threshold in RATING_THRESHOLDS)
 
     def judge(self, task: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a task as the JSON API hands it out, in the form it takes back.
@@ -170,8 +170,3 @@ class SimulatedRater:
         # others.
         key = digest(purpose, self.name, self.seed, messages, texts, length=32)
         return np.random.default_rng(int(key, 16))
-
-
-def _step(thresholds: Sequence[float], position: float, drawn: float) -> int:
-    """How many thresholds lie below a logistic draw around `position`, from 0 to their number."""
-    return sum(drawn > 1 / (1 + math.exp(position - threshold)) for threshold in thresholds)
