@@ -162,7 +162,10 @@ def calibration_error(probabilities: ArrayLike, outcomes: ArrayLike, *, bins: in
     right = np.where(turned, 1 - outcome, outcome)
     # At exactly 1/2 there is no likelier side; both readings count half.
     right = np.where(chance == 0.5, 0.5, right)
-    order = np.argsort(confidence, kind="stable")
+    # Equal confidences share their outcomes, so that it does not matter which bin each falls into.
+    _, level = np.unique(confidence, return_inverse=True)
+    right = (np.bincount(level, weights=right) / np.bincount(level))[level]
+    order = np.argsort(confidence)
     parts = np.array_split(order, min(bins, chance.size // 20))
     gaps = [abs(float((right[part] - confidence[part]).sum())) for part in parts]
     return sum(gaps) / chance.size

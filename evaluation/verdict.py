@@ -90,8 +90,14 @@ class StudyResult:
         return self.comparisons[0].prompts
 
     def as_json(self) -> dict[str, Any]:
-        """The form in which commands and the JSON API carry it."""
-        return asdict(self)
+        """The form in which commands and the JSON API carry it: the question first, then all."""
+        first = asdict(self.comparisons[0])
+        del first["arm"], first["opponent"]
+        whole = asdict(self) | first
+        return whole | {
+            "comparisons": [asdict(pair) for pair in self.comparisons],
+            "warnings": list(self.warnings),
+        }
 
 
 def study_result(
@@ -238,13 +244,14 @@ def _warnings(
         found.append("All votes come from one rater, so this is one taste and not a common one.")
     if first.identical:
         found.append(
-            f"{_prompts(first.identical)} got identical answers from {first.arm} and"
-            f" {first.opponent}. Nobody was asked; they count as ties and pull towards 50 %."
+            f"{first.arm} and {first.opponent} gave identical answers to"
+            f" {_prompts(first.identical)}. Nobody was asked; each counts as a tie and pulls the"
+            " win rate towards 50 %."
         )
     if training_prompts:
         found.append(
-            f"{_prompts(training_prompts)} of this study lie in the part of the data that models"
-            " learn from, so a policy may have seen them."
+            f"A policy may have been trained on {_prompts(training_prompts)} of this study: the"
+            " split gives them to training."
         )
     if bias is not None and not bias.low <= 0.5 <= bias.high:
         found.append(
