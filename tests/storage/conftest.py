@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from storage import annotators, projects, prompts, studies, tasks
-from storage.database import Database
+from storage.database import Connection, Database
 from storage.judgements import record_submission
 from storage.records import (
     Annotator,
@@ -44,19 +44,32 @@ class Desk:
 
     def person(self, name: str = "", *, kind: Kind = Kind.PERSON) -> Annotator:
         with self.database.write() as connection:
-            return annotators.add_annotator(
-                connection,
-                name or f"person {secrets.token_hex(4)}",
-                role=Role.ANNOTATOR,
-                kind=kind,
-                now=self.now,
-            )
+            return self._person(connection, name, kind)
 
     def people(self, count: int) -> list[Annotator]:
-        return [self.person() for _ in range(count)]
+        with self.database.write() as connection:
+            return [self._person(connection) for _ in range(count)]
+
+    def _person(
+        self, connection: Connection, name: str = "", kind: Kind = Kind.PERSON
+    ) -> Annotator:
+        name = name or f"person {secrets.token_hex(4)}"
+        return annotators.add_annotator(
+            connection, name, role=Role.ANNOTATOR, kind=kind, now=self.now
+        )
 
     def task(self, words: str, *, overlap: int = 1, study: StudyId | None = None) -> Task:
         """A prompt with two answers, and the task to compare them."""
+        with self.database.write() as connection:
+            return self._task(connection, words, overlap, study)
+
+    def tasks(self, count: int, *, overlap: int = 1, study: StudyId | None = None) -> list[Task]:
+        with self.database.write() as connection:
+            return [self._task(connection, f"prompt {n}", overlap, study) for n in range(count)]
+
+    def _task(
+        self, connection: Connection, words: str, overlap: int, study: StudyId | None
+    ) -> Task:
         prompt = Prompt.of(self.project.id, words)
         answers = [Response.of(prompt.id, f"{words} {side}", policy=side) for side in "ab"]
         task = Task(
@@ -68,14 +81,10 @@ class Desk:
             overlap=overlap,
             study=study,
         )
-        with self.database.write() as connection:
-            prompts.add_prompts(connection, [prompt])
-            prompts.add_responses(connection, answers)
-            tasks.add_tasks(connection, [task])
+        prompts.add_prompts(connection, [prompt])
+        prompts.add_responses(connection, answers)
+        tasks.add_tasks(connection, [task])
         return task
-
-    def tasks(self, count: int, *, overlap: int = 1, study: StudyId | None = None) -> list[Task]:
-        return [self.task(f"prompt {n}", overlap=overlap, study=study) for n in range(count)]
 
     def study(self, **changes: Any) -> Study:
         study = Study(
@@ -114,7 +123,7 @@ class Desk:
                 rng=self.rng,
             )
 
-    def answer(self, assignment: Assignment, **changes: Any) -> Submission:
+    def answer(self, assignment: Assignment, /, **changes: Any) -> Submission:
         """A submission that fits: left is slightly better, and is rated 5."""
         with self.database.read() as connection:
             task = tasks.task(connection, assignment.task)
@@ -138,7 +147,7 @@ class Desk:
         with self.database.write() as connection:
             return record_submission(connection, submission)
 
-    def imported(self, words: str, annotator: Annotator, **changes: Any) -> Submission:
+    def imported(self, words: str, annotator: Annotator, /, **changes: Any) -> Submission:
         """A rating that came from a file, of a response to `words` that is stored by the way."""
         prompt = Prompt.of(self.project.id, words)
         response = Response.of(prompt.id, f"{words} a", policy="a")
