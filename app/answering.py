@@ -78,7 +78,7 @@ def answers_of(
     place = pick_device(device)
     answers = {}
     for name, source in sources.items():
-        progress.log(f"{name} answers {len(prompts)} prompts.")
+        progress.report(0, total=len(prompts), message=f"{name} answers")
         given = Policy.load(source, device=place).answer(prompts, config, progress=progress)
         # A model may write NUL, which no database keeps.
         answers[name] = [replace(one, text=one.text.replace("\0", "\ufffd")) for one in given]

@@ -86,7 +86,24 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         return _fail(f"{error.filename or 'A file'}: {error.strerror or error}.")
+    except Exception as bug:  # noqa: BLE001 - users see a sentence, whoever mends it the trace
+        return _fail(_reported(bug))
     return 0
+
+
+def _reported(bug: Exception) -> str:
+    """Keep the trace of a mistake of ours in a file, and name the file."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="tandem-trace-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exception(bug, file=file)
+    return (
+        f"This should not have happened ({type(bug).__name__}: {bug}). The trace is in {file.name};"
+        " please report it."
+    )
 
 
 def _fail(sentence: str, *, code: int = 1) -> int:
@@ -95,9 +112,9 @@ def _fail(sentence: str, *, code: int = 1) -> int:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from app.version import tandem_version
 
-    return version("tandem-rlhf")
+    return tandem_version()
 
 
 if __name__ == "__main__":

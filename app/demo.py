@@ -69,7 +69,7 @@ REAL = Scale(
 SMALL = Scale(
     base=TINY,
     overlap=1,
-    reward={"epochs": 1},
+    reward={"layers": None, "epochs": 1},
     policy={"steps": 3, "episodes": 8, "max_new_tokens": 16},
     study={"max_new_tokens": 16, "temperature": 1.0, "top_p": 1.0},
 )

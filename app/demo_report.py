@@ -14,6 +14,7 @@ import numpy as np
 
 from app.progress import utc_now
 from app.sources import reward_folder
+from app.version import tandem_version
 from evaluation.report import (
     Collected,
     CostPart,
@@ -114,7 +115,7 @@ def _facts(loop: Loop) -> dict[str, str]:
     return {
         "Base model": loop.scale.base,
         "Snapshot": loop.snapshot.id if loop.snapshot else "",
-        "Tandem": version("tandem-rlhf"),
+        "Tandem": tandem_version(),
         "Machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         "PyTorch": version("torch"),
     }

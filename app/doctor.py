@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from app.version import tandem_version
 from storage.errors import TandemError
 
 if TYPE_CHECKING:
     from storage.settings import Settings
 
-PACKAGES = ("tandem-rlhf", "torch", "transformers", "peft", "trl", "datasets", "gradio", "dbos")
+PACKAGES = ("torch", "transformers", "peft", "trl", "datasets", "gradio", "dbos")
 ENOUGH_DISK = 5.0
 """Gigabytes: the small model, some snapshots, models and checkpoints."""
 ENOUGH_MEMORY = 4.0
@@ -38,7 +39,8 @@ class Check:
 def examine(settings: Settings) -> list[Check]:
     """Look at everything; what is broken is a finding, never an error."""
     checks: list[Check] = [
-        Check(name="python", finding=f"{platform.python_version()} on {platform.platform()}")
+        Check(name="tandem", finding=tandem_version()),
+        Check(name="python", finding=f"{platform.python_version()} on {platform.platform()}"),
     ]
     for package in PACKAGES:
         with _finding(checks, package):

@@ -52,7 +52,8 @@ def train_reward(
         )
     progress.log("Judging the model on prompts that it has not seen.")
     try:
-        card = evaluate_reward_model(built, snapshot, split=Split.TEST, progress=progress)
+        # Without the progress: its steps are those of training, which are over.
+        card = evaluate_reward_model(built, snapshot, split=Split.TEST, device=device)
     except TooLittleData as error:
         # The model is sound; only nothing can be said about it yet, and that is what its card says.
         card = {"warnings": [str(error)]}

@@ -53,13 +53,13 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     """One option. Bounds are left to the configuration, whose sentence names the option."""
     several = get_origin(field.annotation) in (dict, tuple, list)
     kind: Any = list[str] if several else field.annotation
-    default = field.get_default(call_default_factory=True)
+    required = field.is_required()
+    default = None if required else field.get_default(call_default_factory=True)
     text = field.description or ""
     if get_origin(field.annotation) is dict:
         text += "; written NAME or NAME=WEIGHT"
     if several and default:
         text += f" [default: {' '.join(str(part) for part in default)}]"
-    required = field.is_required()
     # What is not typed stays None, and then the configuration's own default rules.
     annotation = Annotated[
         kind | None if several or required else kind,
@@ -67,6 +67,8 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
             help=text,
             consume_multiple=several or None,
             negative=() if several else None,
+            # `--no-layers` says "empty" where the default is a number.
+            negative_none="no-" if not several and default is not None else None,
             required=required,
         ),
     ]
