@@ -136,7 +136,7 @@ class SnapshotData:
         try:
             said = json.loads(label.read_text(encoding="utf-8"))
             check = said.pop("check")
-        except (OSError, ValueError, LookupError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise InvalidData(
                 f"{folder} is not a whole snapshot: {label.name} is missing or unreadable."
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from storage.records import (
     Prompt,
     Rating,
     Response,
+    ResponseId,
     Role,
     Study,
     StudyId,
@@ -86,7 +88,7 @@ class Desk:
         tasks.add_tasks(connection, [task])
         return task
 
-    def study(self, **changes: Any) -> Study:
+    def study(self, *, key: Mapping[ResponseId, str] | None = None, **changes: Any) -> Study:
         study = Study(
             **{
                 "id": StudyId(secrets.token_hex(8)),
@@ -100,7 +102,7 @@ class Desk:
             | changes
         )
         with self.database.write() as connection:
-            return studies.add_study(connection, study, key={})
+            return studies.add_study(connection, study, key=key or {})
 
     def lease(
         self,
