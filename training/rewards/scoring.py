@@ -52,9 +52,10 @@ class RewardScorer:
         folder = Path(folder)
         record = read_record(folder)
         place = backbone.pick_device(device)
+        dtype = dtype or backbone.default_dtype(record["base"], place)
         tokenizer = backbone.load_tokenizer(str(folder))
         if record["adapter"]:
-            model = _with_adapter(folder, record["base"], place, dtype)
+            model = _with_adapter(folder, record["base"], dtype, place)
             if backbone.fingerprint(record["base"]) != record["base_fingerprint"]:
                 log.warning(
                     "%s was trained on other weights of %s than those found here;"
@@ -148,7 +149,7 @@ class RewardScorer:
 
 
 def _with_adapter(
-    folder: Path, base: str, device: torch.device, dtype: torch.dtype | None
+    folder: Path, base: str, dtype: torch.dtype, device: torch.device
 ) -> torch.nn.Module:
     from peft import PeftModel
 
