@@ -13,17 +13,27 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from app.pages.fragments import joined
+from evaluation.figures import smoothed
 
 WIDTH, HEIGHT = 360.0, 168.0
 """Of the drawing, in its own units; it is scaled to the width of its place."""
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 10.0, 22.0
+FEWEST_TO_SMOOTH = 25
+"""Points of a series; fewer are easily read without."""
 MOST_POINTS = 240
 """More points than this are fewer than two pixels apart; every k-th is drawn."""
 
 Points = Sequence[tuple[float, float]]
 
 
-def line_chart(title: str, unit: str, series: Mapping[str, Points], *, hint: str = "") -> Markup:
+def line_chart(
+    title: str,
+    unit: str,
+    series: Mapping[str, Points],
+    *,
+    hint: str = "",
+    reference: float | None = None,
+) -> Markup:
     """One chart over the steps of a job, with the newest values in its heading.
 
     Args:
@@ -31,6 +41,7 @@ def line_chart(title: str, unit: str, series: Mapping[str, Points], *, hint: str
         unit: Its unit, empty for plain numbers.
         series: Name to points (step, value), in the order of steps; at most three series.
         hint: What to look for, for whoever meets the number for the first time.
+        reference: A value to compare with, such as a target; a dotted line.
     """
     finite = {
         name: [(step, value) for step, value in points if math.isfinite(value)]
@@ -41,6 +52,7 @@ def line_chart(title: str, unit: str, series: Mapping[str, Points], *, hint: str
     values = [value for points in drawn.values() for _, value in points]
     if not values:
         return Markup("")
+    values += [] if reference is None else [reference]
     ticks = _ticks(min(values), max(values))
     low, high = min(ticks[0], *values), max(ticks[-1], *values)
     first, last = min(steps), max(steps)
@@ -58,9 +70,17 @@ def line_chart(title: str, unit: str, series: Mapping[str, Points], *, hint: str
         ).format(LEFT, WIDTH - RIGHT, y(tick), y(tick), LEFT - 6, y(tick) + 4, _short(tick))
         for tick in ticks
     )
+    level = (
+        Markup('<line class="t-level" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
+            LEFT, WIDTH - RIGHT, y(reference), y(reference)
+        )
+        if reference is not None
+        else ""
+    )
     lines = joined(
-        _line(index, [(x(step), y(value)) for step, value in _thinned(points)])
+        _line(index, [(x(step), y(value)) for step, value in part], raw=raw)
         for index, points in enumerate(drawn.values())
+        for raw, part in _layers(points)
     )
     legend = joined(
         Markup('<span class="t-key t-s{}">{}<b>{}</b></span>').format(
@@ -86,7 +106,7 @@ def line_chart(title: str, unit: str, series: Mapping[str, Points], *, hint: str
         HEIGHT,
         f"{title}, steps {first:.0f} to {last:.0f}. {told}",
         grid,
-        lines,
+        joined([level, lines]),
         LEFT,
         HEIGHT - 6,
         f"step {first:.0f}",
@@ -112,8 +132,18 @@ def day_bars(title: str, days: Sequence[tuple[str, int]]) -> Markup:
     ).format(title, bars, *ends)
 
 
-def _line(index: int, points: Points) -> Markup:
+def _layers(points: Points) -> list[tuple[bool, Points]]:
+    """What to draw of a series: as measured and faint, then smoothed; short ones as they are."""
+    if len(points) < FEWEST_TO_SMOOTH:
+        return [(False, points)]
+    seen = _thinned(points)
+    return [(True, seen), (False, smoothed(seen))]
+
+
+def _line(index: int, points: Points, *, raw: bool) -> Markup:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    if raw:
+        return Markup('<polyline class="t-raw t-s{}" points="{}"/>').format(index, path)
     x, y = points[-1]
     return Markup(
         '<polyline class="t-s{}" points="{}"/><circle class="t-s{}" cx="{:.1f}" cy="{:.1f}" r="3"/>'

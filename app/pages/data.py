@@ -39,7 +39,7 @@ from feedback.pairing import make_tasks
 from feedback.tasks import TASKS
 from storage import models, snapshots
 from storage.database import Database
-from storage.errors import InvalidOption
+from storage.errors import InvalidData, InvalidOption
 from storage.projects import add_project
 from storage.prompts import responses
 from storage.records import Project, ProjectId, Snapshot, Split
@@ -56,12 +56,12 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     database = guard.database
     html(heading("Data", "What comes in, what is asked about it, what is frozen, what goes out."))
     banner = html()
-    with gr.Row(elem_classes="t-columns"):
+    with gr.Row(elem_classes="t-columns t-even"):
         with gr.Column(min_width=320, elem_classes="t-card"):
             _draw_import(guard, database)
         with gr.Column(min_width=320, elem_classes="t-card"):
             _draw_tasks(guard, page, database)
-    with gr.Row(elem_classes="t-columns"):
+    with gr.Row(elem_classes="t-columns t-even"):
         with gr.Column(min_width=320, elem_classes="t-card"):
             _draw_answers(guard, page, settings)
         with gr.Column(min_width=320, elem_classes="t-card"):
@@ -78,7 +78,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             )
         return simulated(visit)
 
-    guard.bind(page.load, show, outputs=[banner])
+    guard.show(page.load, show, [banner])
 
 
 def _draw_import(guard: Guard, database: Database) -> None:
@@ -89,11 +89,13 @@ def _draw_import(guard: Guard, database: Database) -> None:
         label="File (.jsonl, .jsonl.gz or .parquet)",
         file_types=[".jsonl", ".gz", ".parquet"],
         height=132,
+        elem_classes="t-drop",
     )
     formats = [("Find out from the file", DETECT)]
     formats += [(f"{name}: {recipe.summary}", name) for name, recipe in IMPORTERS.items()]
     chosen = gr.Dropdown(formats, value=DETECT, label="Format")
-    go = gr.Button("Import", variant="primary")
+    with gr.Row(elem_classes="t-actions"):
+        go = gr.Button("Import", variant="primary")
     report = html()
 
     def bring_in(visit: Visit, path: str | None, name: str) -> list[Any]:
@@ -107,12 +109,14 @@ def _draw_import(guard: Guard, database: Database) -> None:
                 format_name=None if name == DETECT else name,
                 now=visit.now,
             )
-        finally:
-            # What was uploaded may be confidential, and is in the database now or refused.
-            Path(path).unlink(missing_ok=True)
+        except InvalidData as error:
+            # People know their file by its name, not by the place where the server keeps it.
+            raise InvalidData(str(error).replace(path, Path(path).name)) from error
+        # What was uploaded may be confidential, and is in the database now.
+        Path(path).unlink(missing_ok=True)
         return [None, _import_report(told)]
 
-    guard.bind(go.click, bring_in, [file, chosen], [file, report])
+    guard.do(go.click, bring_in, [file, chosen], [file, report])
 
 
 def _import_report(told: Mapping[str, Any]) -> Markup:
@@ -140,7 +144,8 @@ def _draw_tasks(guard: Guard, page: gr.Blocks, database: Database) -> None:
     most = gr.Textbox(
         label="Pairs of each prompt", info="A number; empty makes a task of every pair."
     )
-    go = gr.Button("Make tasks", variant="primary")
+    with gr.Row(elem_classes="t-actions"):
+        go = gr.Button("Make tasks")
 
     def show(visit: Visit) -> Markup:
         return _task_state(visit, database)
@@ -153,8 +158,8 @@ def _draw_tasks(guard: Guard, page: gr.Blocks, database: Database) -> None:
         told = f"{count(made, 'new task')}." if made else "Every pair is a task already."
         return joined([notice(told, "good" if made else "plain"), _task_state(visit, database)])
 
-    guard.bind(page.load, show, outputs=[state])
-    guard.bind(go.click, make, [most], [state])
+    guard.show(page.load, show, [state])
+    guard.do(go.click, make, [most], [state])
 
 
 def _pairs(typed: str) -> int | None:
@@ -172,6 +177,8 @@ def _task_state(visit: Visit, database: Database) -> Markup:
     with database.read() as connection:
         answers = responses(connection, visit.project.id)
         known = len(tasks(connection, visit.project.id))
+    if not answers:
+        return Markup('<p class="t-told">No prompt yet. Import a file first.</p>')
     pairable = sum(len(texts) >= 2 for texts in answers.values())
     wanted = f"each judged by {count(visit.project.overlap, 'annotator')}"
     return Markup('<p class="t-told">{} of {} have two responses or more. {}, {}.</p>').format(
@@ -188,7 +195,8 @@ def _draw_answers(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         omit=("prompts", "keep"),
         choices={"policies": [DEFAULT_BASE, TINY]},
     )
-    go = gr.Button("Sample answers", variant="primary")
+    with gr.Row(elem_classes="t-actions"):
+        go = gr.Button("Sample answers")
     told = html()
 
     def offer(_: Visit) -> Any:
@@ -210,8 +218,8 @@ def _draw_answers(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         return notice(Markup("How far it is stands on the {} page.").format(way), "live",
                       title="Queued.")  # fmt: skip
 
-    guard.bind(page.load, offer, outputs=[form.inputs["policies"]])
-    guard.bind(go.click, sample, list(form.inputs.values()), [told])
+    guard.show(page.load, offer, [form.inputs["policies"]])
+    guard.do(go.click, sample, list(form.inputs.values()), [told])
 
 
 def _draw_project(guard: Guard, database: Database) -> None:
@@ -225,8 +233,9 @@ def _draw_project(guard: Guard, database: Database) -> None:
     overlap = gr.Number(
         2, label="Annotators for each task", info="2 or more tell how far they agree.", precision=0
     )
-    go = gr.Button("Create project", variant="primary")
-    made = gr.Textbox(visible=False)
+    with gr.Row(elem_classes="t-actions"):
+        go = gr.Button("Create project")
+    made = gr.Textbox(visible="hidden")
 
     def create(visit: Visit, typed: str, read: str, kind: str, times: int) -> str:
         project = Project(
@@ -240,8 +249,8 @@ def _draw_project(guard: Guard, database: Database) -> None:
         with database.write() as connection:
             return add_project(connection, project).name
 
-    done = guard.bind(go.click, create, [name, guidelines, asked, overlap], [made])
-    done.success(None, [made], None, js=GO_TO_PROJECT)
+    guard.do(go.click, create, [name, guidelines, asked, overlap], [made])
+    made.change(None, [made], js=GO_TO_PROJECT)
 
 
 def _draw_snapshots(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
@@ -268,8 +277,8 @@ def _draw_snapshots(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         way = Markup('<a href="{}">Train a reward model</a>.').format(visit.address("train"))
         return [notice(text + way, "good", title="Frozen."), _snapshot_table(visit, database)]
 
-    guard.bind(page.load, show, outputs=[listed])
-    guard.bind(go.click, freeze, outputs=[told, listed])
+    guard.show(page.load, show, [listed])
+    guard.do(go.click, freeze, [], [told, listed])
 
 
 def _snapshot_table(visit: Visit, database: Database) -> Markup:
@@ -279,7 +288,10 @@ def _snapshot_table(visit: Visit, database: Database) -> Markup:
             known = snapshots.snapshots(connection, visit.project.id)
     if not known:
         return empty("No snapshot yet", "Freeze one as soon as some judgements are there.")
-    columns = [Column("Snapshot"), *(Column(split.value, numeric=True) for split in Split)]
+    columns = [
+        Column("Snapshot"),
+        *(Column(split.value.capitalize(), numeric=True) for split in Split),
+    ]
     rows = []
     for snapshot in known:
         mark = Markup(" {}").format(badge("simulated", "warn")) if snapshot.simulated else ""
@@ -294,7 +306,7 @@ def _snapshot_table(visit: Visit, database: Database) -> Markup:
 def _rows(snapshot: Snapshot, split: Split) -> str:
     pairs = snapshot.rows.get(f"comparisons/{split}", 0)
     rated = snapshot.rows.get(f"ratings/{split}", 0)
-    return f"{number(pairs)} pairs, {number(rated)} ratings"
+    return f"{number(pairs)} choices, {number(rated)} ratings"
 
 
 def _draw_export(guard: Guard, page: gr.Blocks) -> None:
@@ -312,7 +324,7 @@ def _draw_export(guard: Guard, page: gr.Blocks) -> None:
         return _download(visit, export, kind)
 
     for event in (page.load, chosen.change, file_type.change):
-        guard.bind(event, show, [chosen, file_type], [button])
+        guard.show(event, show, [button], inputs=[chosen, file_type])
 
 
 def _download(visit: Visit, export: str, kind: str) -> Markup:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from app.access import may
 from app.pages.fragments import html, joined
 from app.pages.visit import HOME, Guard, Visit
+from storage.database import Database
 from storage.records import Role
 
 PAGES = {
@@ -27,15 +28,21 @@ MARK = Markup(
 )
 
 
-def frame(guard: Guard, page: gr.Blocks, path: str) -> None:
-    """Place the bar at the top of the page that is being built."""
+def frame(page: gr.Blocks, path: str, database: Database) -> Guard:
+    """Place the bar at the top of the page that is being built, and a place for refusals.
+
+    Returns:
+        What binds the page's handlers.
+    """
     holder = html(bar(path, None), elem_classes="t-bar-holder")
 
     def greet(visit: Visit) -> str:
         return bar(path, visit)
 
-    guard.bind(page.load, greet, outputs=[holder])
+    guard = Guard(database, html(elem_classes="t-over"))
+    guard.show(page.load, greet, [holder])
     page.load(None, js=f"() => {{ document.title = '{PAGES[path]} · Tandem' }}")
+    return guard
 
 
 def bar(path: str, visit: Visit | None) -> Markup:

@@ -54,7 +54,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             _details(chosen, known, visit) if chosen else Markup(""),
         ]
 
-    guard.bind(page.load, show, outputs=[banner, listed, shown])
+    guard.show(page.load, show, [banner, listed, shown])
     try_it.draw(guard, page, settings)
 
 

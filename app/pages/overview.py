@@ -99,10 +99,10 @@ def draw(guard: Guard, page: gr.Blocks) -> None:
     def detail(visit: Visit) -> Markup:
         return _details(visit, database)
 
-    guard.bind(page.load, show, outputs=[head])
-    guard.bind(page.load, run, outputs=[now_running])
-    guard.bind(page.load, detail, outputs=[details])
-    guard.bind(timer.tick, run, outputs=[now_running])
+    guard.show(page.load, show, [head])
+    guard.show(page.load, run, [now_running])
+    guard.show(page.load, detail, [details])
+    guard.show(timer.tick, run, [now_running])
 
 
 def next_step(standing: Standing, visit: Visit) -> tuple[str, Markup]:

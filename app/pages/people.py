@@ -50,14 +50,15 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
                 label="Name", info="Only administrators see it; all others see a pseudonym."
             )
             role = gr.Dropdown(ROLES, value=Role.ANNOTATOR.value, label="Role")
-            invite = gr.Button("Invite", variant="primary")
+            with gr.Row(elem_classes="t-actions"):
+                invite = gr.Button("Invite", variant="primary")
         with gr.Column(min_width=320, elem_classes="t-card"):
             html(section("Change somebody", "What they judged stays, whatever you change."))
             person = gr.Dropdown([], label="Person")
             new_role = gr.Dropdown(ROLES, label="Role", value=Role.ANNOTATOR.value)
             active = gr.Checkbox(label="May sign in", value=True)
             with gr.Row(elem_classes="t-actions"):
-                save = gr.Button("Save", variant="primary")
+                save = gr.Button("Save")
                 again = gr.Button("New invitation link")
     listed = html()
     screen = [listed, person]
@@ -95,11 +96,11 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             return _link_shown(found, _link(connection, settings, found, visit))
 
     admin = Role.ADMINISTRATOR
-    guard.bind(page.load, show, outputs=screen, role=admin)
-    guard.bind(invite.click, add, [name, role], [told, address, name, *screen], role=admin)
-    guard.bind(person.input, look, [person], [new_role, active], role=admin)
-    guard.bind(save.click, change, [person, new_role, active], [told, *screen], role=admin)
-    guard.bind(again.click, renew, [person], [told, address], role=admin)
+    guard.show(page.load, show, screen, role=admin)
+    guard.do(invite.click, add, [name, role], [told, address, name, *screen], role=admin)
+    guard.show(person.input, look, [new_role, active], inputs=[person], role=admin)
+    guard.do(save.click, change, [person, new_role, active], [told, *screen], role=admin)
+    guard.do(again.click, renew, [person], [told, address], role=admin)
 
 
 def _link(connection: Any, settings: Settings, person: Annotator, visit: Visit) -> str:

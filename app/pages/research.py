@@ -13,32 +13,39 @@ from app.pages.visit import Guard
 from storage.database import Database
 from storage.settings import Settings
 
+UPLOADS_LIVE = 3600
+"""Seconds after which a file that was uploaded and not imported is deleted."""
+
 
 def research_page(settings: Settings, database: Database) -> gr.Blocks:
     """Draw every page. Mount the result at `app.pages.visit.HOME`, with theme and style sheet.
 
     The pages hold no data: each asks the server when it is opened, and the server asks who that is.
     """
-    pages = gr.Blocks(title="Tandem", fill_width=True, analytics_enabled=False)
-    guard = Guard(database)
+    pages = gr.Blocks(
+        title="Tandem",
+        fill_width=True,
+        analytics_enabled=False,
+        delete_cache=(UPLOADS_LIVE, UPLOADS_LIVE),
+    )
 
     @contextmanager
-    def page(path: str) -> Iterator[gr.Blocks]:
+    def page(path: str) -> Iterator[Guard]:
         with pages.route(PAGES[path], path) if path else pages:
-            frame(guard, pages, path)
+            guard = frame(pages, path, database)
             with gr.Column(elem_classes="t-page"):
-                yield pages
+                yield guard
 
-    with page("") as here:
-        overview.draw(guard, here)
-    with page("data") as here:
-        data.draw(guard, here, settings)
-    with page("train") as here:
-        train.draw(guard, here, settings)
-    with page("models") as here:
-        models.draw(guard, here, settings)
-    with page("studies") as here:
-        studies.draw(guard, here, settings)
-    with page("people") as here:
-        people.draw(guard, here, settings)
+    with page("") as guard:
+        overview.draw(guard, pages)
+    with page("data") as guard:
+        data.draw(guard, pages, settings)
+    with page("train") as guard:
+        train.draw(guard, pages, settings)
+    with page("models") as guard:
+        models.draw(guard, pages, settings)
+    with page("studies") as guard:
+        studies.draw(guard, pages, settings)
+    with page("people") as guard:
+        people.draw(guard, pages, settings)
     return pages

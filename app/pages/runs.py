@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -69,17 +69,19 @@ CURVES = {
     "entropy": Curve(
         "Entropy", "nats per token", "Near 0 the policy says the same thing every time."
     ),
-    "length": Curve("Answer length", "tokens", "A steady climb may be padding, not quality."),
+    "response_length": Curve(
+        "Answer length", "tokens", "A steady climb may be padding, not quality."
+    ),
     "explained_variance": Curve(
         "Explained variance", "fraction", "How well the value head foretells the reward; 1 is best."
     ),
     "clip_fraction": Curve(
         "Clipped updates", "fraction", "Far above 0.3: the learning rate is too high."
     ),
-    "kl_coefficient": Curve("KL coefficient", "", "Price of moving, as the controller sets it."),
-    "learning_rate": Curve("Learning rate", "", "The schedule."),
 }
-"""In the order in which charts stand; metrics that are not named here come after, by name."""
+"""What to look at first, in the order in which charts stand. Other metrics wait behind a fold."""
+TARGETS = {"kl": "kl_target"}
+"""The option that says where a metric should go."""
 
 
 def job_title(job: Job) -> str:
@@ -173,25 +175,25 @@ def run_head(job: Job, visit: Visit) -> Markup:
     )
 
 
-def curves(metrics: Iterable[tuple[int, str, float]]) -> Markup:
-    """A small chart for each metric, those that matter most first.
+def curves(job: Job, metrics: Iterable[tuple[int, str, float]]) -> tuple[Markup, Markup]:
+    """A small chart for each metric.
 
     Args:
+        job: Whose metrics these are.
         metrics: (step, name, value); `train/loss` and `validation/loss` share a chart.
+
+    Returns:
+        The charts to look at first, and the others.
     """
     charts: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for step, name, value in metrics:
         base, part = split_name(name)
         charts.setdefault(base, {}).setdefault(part, []).append((step, value))
-    order = list(CURVES)
-    names = sorted(charts, key=lambda name: (order.index(name) if name in CURVES else 99, name))
-    return joined(
-        [
-            Markup('<div class="t-charts">'),
-            *(_chart(name, charts[name]) for name in names),
-            Markup("</div>"),
-        ]
-    )
+    first = [name for name in CURVES if name in charts]
+    others = sorted(set(charts) - set(first))
+    if not first:
+        first, others = others, []
+    return _charts(job, first, charts), _charts(job, others, charts)
 
 
 def split_name(metric: str) -> tuple[str, str]:
@@ -221,10 +223,23 @@ def _watch(job: Job, visit: Visit) -> Markup | str:
     return job_title(job)
 
 
-def _chart(name: str, series: dict[str, list[tuple[float, float]]]) -> Markup:
-    known = CURVES.get(name, Curve(label(name.replace("/", " ")), "", ""))
-    ordered = {part: sorted(series[part]) for part in PARTS if part in series}
-    return line_chart(known.title, known.unit, ordered, hint=known.hint)
+def _charts(
+    job: Job, names: Sequence[str], charts: Mapping[str, Mapping[str, list[tuple[float, float]]]]
+) -> Markup:
+    drawn = []
+    for name in names:
+        known = CURVES.get(name, Curve(label(name.replace("/", " ")), "", ""))
+        target = job.config.get(TARGETS.get(name, ""))
+        drawn.append(
+            line_chart(
+                known.title,
+                known.unit,
+                {part: sorted(charts[name][part]) for part in PARTS if part in charts[name]},
+                hint=known.hint,
+                reference=target if isinstance(target, (int, float)) else None,
+            )
+        )
+    return Markup('<div class="t-charts">{}</div>').format(joined(drawn)) if drawn else Markup("")
 
 
 def _left(job: Job, spent: float | None) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-from evaluation.studies import results
 from markupsafe import Markup
 
 from app.forms import draw_form
@@ -31,6 +30,7 @@ from app.pages.frame import simulated
 from app.pages.runs import jobs_running
 from app.pages.visit import Guard, Visit
 from app.queue import enqueue
+from evaluation.studies import results
 from evaluation.verdict import StudyResult
 from storage import jobs, models, studies
 from storage.database import Database
@@ -41,6 +41,9 @@ from storage.settings import Settings
 from storage.tasks import tasks
 from training.places import DEFAULT_BASE, TINY
 
+ASK_FIRST = """(...values) => {
+    if (!confirm('Close the study for good? It takes no more votes then.')) throw new Error('kept');
+    return values; }"""
 EVERY = 8.0
 """Seconds between two looks at votes and jobs."""
 
@@ -105,12 +108,12 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         text = "Both policies answer the held-out prompts first; then the study opens by itself."
         return [notice(text, "live", title="Queued."), *_lists(visit, database)]
 
-    guard.bind(page.load, show, outputs=screen)
-    guard.bind(page.load, offer, outputs=[asked, against])
-    guard.bind(timer.tick, follow, outputs=lists)
-    guard.bind(peek.click, look_early, outputs=screen)
-    guard.bind(close.click, end, outputs=screen)
-    guard.bind(go.click, open_study, [asked, against, *form.inputs.values()], [told, *lists])
+    guard.show(page.load, show, screen)
+    guard.show(page.load, offer, [asked, against])
+    guard.show(timer.tick, follow, lists)
+    guard.do(peek.click, look_early, [], screen)
+    guard.do(close.click, end, [], screen, js=ASK_FIRST)
+    guard.do(go.click, open_study, [asked, against, *form.inputs.values()], [told, *lists])
 
 
 def _form() -> tuple[Any, Any, Any, Any]:
@@ -128,7 +131,8 @@ def _form() -> tuple[Any, Any, Any, Any]:
             [], label="answer better than this one?", allow_custom_value=True, min_width=260
         )
     form = draw_form(StudyJob, first=("title", "limit", "overlap"), omit=("policies",))
-    go = gr.Button("Open the study", variant="primary")
+    with gr.Row(elem_classes="t-actions"):
+        go = gr.Button("Open the study", variant="primary")
     return asked, against, form, go
 
 
@@ -248,7 +252,7 @@ def _sealed() -> Markup:
 def _outcome(study: Study, database: Database) -> Markup:
     """The verdict in a sentence, the interval, the numbers behind it, and what to doubt."""
     try:
-        found = results(database, study)
+        found = results(database, study, peek=study.closed is None)
     except TooLittleData as error:
         return notice(str(error), title="No result yet.")
     return result_card(found, early=study.closed is None)
@@ -259,7 +263,9 @@ def result_card(found: StudyResult, *, early: bool) -> Markup:
     mark = badge("early look", "warn") if early else ""
     return joined(
         [
-            Markup('<div class="t-verdict">{}<p>{}</p>').format(mark, found.verdict),
+            Markup('<div class="t-stack"><div class="t-verdict">{}<p>{}</p>').format(
+                mark, found.verdict.replace(" %", "\u00a0%")
+            ),
             forest(
                 [
                     (f"{one.arm} against {one.opponent}", one.win_rate.as_json())
@@ -270,6 +276,7 @@ def result_card(found: StudyResult, *, early: bool) -> Markup:
             Markup("</div>"),
             _numbers(found),
             *(notice(warning, "warn") for warning in found.warnings),
+            Markup("</div>"),
         ]
     )
 

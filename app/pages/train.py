@@ -26,8 +26,8 @@ from training.policies import POLICIES
 from training.rewards import REWARDS
 
 FIRST = {
-    "reward": ("snapshot", "name", "base", "epochs", "learning_rate"),
-    "policy": ("name", "start", "rewards", "steps", "kl_target", "max_new_tokens"),
+    "reward": ("snapshot", "base", "name", "epochs", "learning_rate"),
+    "policy": ("start", "rewards", "name", "steps", "kl_target", "max_new_tokens"),
 }
 """Options to show at once; the others wait under "Advanced"."""
 LIVE, IDLE = 1.5, 8.0
@@ -42,21 +42,24 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     database = guard.database
     html(heading("Train", "Learn a reward model from judgements, then a policy from rewards."))
     banner = html()
-    started = gr.Textbox(visible=False)
+    started = gr.Textbox(visible="hidden")
     with gr.Row(elem_classes="t-columns"):
         with gr.Column(scale=5, min_width=340, elem_classes="t-card"):
             html(section("New run"))
             forms, buttons = _forms()
         with gr.Column(scale=8, min_width=340, elem_classes="t-watch"):
             head = html()
-            stop = gr.Button("Stop this run", variant="stop", visible=False, size="sm")
+            with gr.Row(elem_classes="t-actions", visible=False) as stop_place:
+                stop = gr.Button("Stop this run", variant="stop", size="sm")
             drawn = html()
-            with gr.Accordion("Log", open=False) as log_place:
+            with gr.Accordion("More curves", open=False, elem_classes="t-fold") as more_place:
+                more = html()
+            with gr.Accordion("Log", open=False, elem_classes="t-fold") as log_place:
                 log = html()
             html(section("Runs"))
             listed = html()
     timer = gr.Timer(LIVE)
-    screen = [banner, head, drawn, log, listed, stop, log_place, timer]
+    screen = [banner, head, drawn, more, log, listed, stop_place, more_place, log_place, timer]
 
     def watch(visit: Visit) -> list[Any]:
         return _screen(visit, database, settings)
@@ -70,16 +73,16 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             cancel(database, job.id, now=visit.now)
         return watch(visit)
 
-    guard.bind(page.load, watch, outputs=screen)
-    guard.bind(timer.tick, watch, outputs=screen)
-    guard.bind(stop.click, stop_run, outputs=screen)
+    guard.show(page.load, watch, screen)
+    guard.show(timer.tick, watch, screen)
+    guard.do(stop.click, stop_run, [], screen)
     menus = [component for form in forms.values() for component in _menus(form).values()]
-    guard.bind(page.load, offer, outputs=menus)
+    guard.show(page.load, offer, menus)
     for (kind, recipe), form in forms.items():
         start = _starter(database, settings, kind, recipe, form)
-        done = guard.bind(buttons[kind, recipe].click, start, list(form.inputs.values()), [started])
-        noted = done.success(None, [started], None, js=REMEMBER)
-        guard.bind(noted.success, watch, outputs=screen)
+        asked = list(form.inputs.values())
+        guard.do(buttons[kind, recipe].click, start, asked, [started, *screen])
+    started.change(None, [started], js=REMEMBER)
 
 
 def _forms() -> tuple[dict[tuple[str, str], Form[RecipeConfig]], dict[tuple[str, str], gr.Button]]:
@@ -116,7 +119,7 @@ def _forms() -> tuple[dict[tuple[str, str], Form[RecipeConfig]], dict[tuple[str,
 def _starter(
     database: Database, settings: Settings, kind: str, recipe: str, form: Form[RecipeConfig]
 ) -> Any:
-    def start(visit: Visit, *values: Any) -> str:
+    def start(visit: Visit, *values: Any) -> list[Any]:
         config = {name: value for name, value in form.typed(values).items() if value is not None}
         job = enqueue(
             database,
@@ -127,7 +130,7 @@ def _starter(
             project=visit.chosen().id,
             now=visit.now,
         )
-        return str(job.id)
+        return [job.id, *_screen(visit.at(job=job.id), database, settings)]
 
     return start
 
@@ -160,7 +163,7 @@ def _snapshot_label(snapshot: Snapshot) -> str:
     sizes = {"comparisons": 0, "ratings": 0}
     for place, rows in snapshot.rows.items():
         sizes[place.split("/")[0]] += rows
-    told = f"{count(sizes['comparisons'], 'comparison')}, {count(sizes['ratings'], 'rating')}"
+    told = f"{count(sizes['comparisons'], 'choice')}, {count(sizes['ratings'], 'rating')}"
     return f"{snapshot.created:%d %b %H:%M} · {told} · {snapshot.id[:8]}"
 
 
@@ -191,21 +194,23 @@ def _screen(visit: Visit, database: Database, settings: Settings) -> list[Any]:
     if job is None:
         nothing = empty(
             "No run yet",
-            "Choose a recipe and press Start training. Its curves appear here while it learns,"
-            " and stay when you close the page.",
+            "Choose a recipe under New run and start it. Its curves appear here while it learns,"
+            " and the run goes on when you close the page.",
         )
         hidden = gr.update(visible=False)
-        return [simulated(visit), nothing, "", "", "", hidden, hidden, rhythm]
+        return [simulated(visit), nothing, "", "", "", "", hidden, hidden, hidden, rhythm]
     with database.read() as connection:
         measured = jobs.metrics(connection, JobId(job.id))
-    drawn = curves(measured) if measured else _no_curves(job)
+    first, others = curves(job, measured) if measured else (_no_curves(job), Markup(""))
     return [
         simulated(visit),
         run_head(job, visit),
-        drawn,
+        first,
+        others,
         log_tail(log_file(settings, job.id)),
         runs_table(found, visit, chosen=job),
         gr.update(visible=not job.state.is_over and not job.cancel_asked),
+        gr.update(visible=bool(others)),
         gr.update(visible=True),
         rhythm,
     ]

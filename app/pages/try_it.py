@@ -29,7 +29,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     """Place the question and, below it, the answers as they come."""
     database = guard.database
     html(section("Try it", "One prompt, answered by several policies side by side."))
-    asked = gr.Textbox(visible=False)
+    asked = gr.Textbox(visible="hidden")
     with gr.Column(elem_classes="t-card"):
         prompt = gr.Textbox(
             label="Prompt", lines=3, placeholder="Explain to a child why the sky is blue."
@@ -58,7 +58,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         names = [model.name for model in known]
         return gr.Dropdown([*names, DEFAULT_BASE, TINY], value=[*names[:1], DEFAULT_BASE])
 
-    def send(visit: Visit, text: str, chosen: list[str], *options: Any) -> str:
+    def send(visit: Visit, text: str, chosen: list[str], *options: Any) -> list[Any]:
         if not text.strip():
             raise InvalidOption("prompt", "write something to answer", text)
         config = form.typed(options) | {
@@ -74,7 +74,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             project=visit.project.id if visit.project else None,
             now=visit.now,
         )
-        return str(job.id)
+        return [job.id, *watch(visit.at(asked=job.id))]
 
     def watch(visit: Visit) -> list[Any]:
         if "asked" not in visit.query:
@@ -86,12 +86,12 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             return ["", gr.Timer(active=False)]
         return [answered(job), gr.Timer(active=not job.state.is_over)]
 
-    guard.bind(page.load, offer, outputs=[policies])
-    guard.bind(page.load, watch, outputs=[answers, timer])
-    guard.bind(timer.tick, watch, outputs=[answers, timer])
-    sent = guard.bind(ask.click, send, [prompt, policies, *form.inputs.values()], [asked])
-    noted = sent.success(None, [asked], None, js=REMEMBER)
-    guard.bind(noted.success, watch, outputs=[answers, timer])
+    guard.show(page.load, offer, [policies])
+    guard.show(page.load, watch, [answers, timer])
+    guard.show(timer.tick, watch, [answers, timer])
+    asking = [prompt, policies, *form.inputs.values()]
+    guard.do(ask.click, send, asking, [asked, answers, timer])
+    asked.change(None, [asked], js=REMEMBER)
 
 
 def answered(job: Job) -> Markup:

@@ -1,19 +1,21 @@
 """One call of a page's handler: who asks, about which project, when; and the only way to bind one.
 
 Hiding a button or a page protects nothing, since Gradio's handlers can be called by anybody who can
-reach the mount. So handlers are bound through `Guard.bind` alone, and it asks for the role first.
+reach the mount. So handlers are bound through `Guard` alone, and it asks for the role first.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import gradio as gr
 from gradio.components import Component
+from markupsafe import Markup
 
 from app.access import may
 from storage.annotators import annotator
@@ -21,6 +23,8 @@ from storage.database import Database
 from storage.errors import NotAllowed, NotFound, TandemError
 from storage.projects import project_named, projects
 from storage.records import Annotator, AnnotatorId, Project, Role
+
+logger = logging.getLogger(__name__)
 
 HOME = "/research"
 """Where the server mounts these pages."""
@@ -43,6 +47,10 @@ class Visit:
         path = f"{HOME}/{quote(page)}"
         return f"{path}?{urlencode(named)}" if named else path
 
+    def at(self, **query: str) -> Visit:
+        """The same visit, as if the address said this too."""
+        return replace(self, query={**self.query, **query})
+
     def chosen(self) -> Project:
         """The project this visit is about.
 
@@ -56,43 +64,86 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Binds handlers to events, behind a role."""
+    """Binds one page's handlers to events, behind a role.
+
+    A refusal is shown on the page as its sentence, in `told`. Raising `gr.Error` would not do:
+    Gradio 6.31 shows errors of unqueued handlers nowhere.
+    """
 
     database: Database
+    told: gr.HTML
 
-    def bind(
+    def show(
         self,
         event: Callable[..., Any],
         act: Callable[..., Any],
+        outputs: Sequence[Component],
+        *,
         inputs: Sequence[Component] = (),
-        outputs: Sequence[Component] = (),
+        role: Role = Role.RESEARCHER,
+    ) -> None:
+        """Let `event`, such as opening a page or a tick, draw what `act(visit, *values)` gives."""
+        self._bind(event, act, inputs, outputs, role, after=gr.skip())
+
+    def do(
+        self,
+        event: Callable[..., Any],
+        act: Callable[..., Any],
+        inputs: Sequence[Component],
+        outputs: Sequence[Component],
         *,
         role: Role = Role.RESEARCHER,
-    ) -> Any:
-        """Let `event` call `act(visit, *values)` if the person asking has the role.
+        js: str | None = None,
+    ) -> None:
+        """Let a person's `event`, such as a click, do `act(visit, *values)` and draw what it gives.
 
-        A `TandemError` becomes its sentence on the screen; nothing else is shown to the browser.
-
-        Returns:
-            Gradio's dependency, so that `.success` can follow.
+        What was refused before is forgotten. `js` runs before, in the browser, and stops it by
+        throwing.
         """
-        database = self.database
+        self._bind(event, act, inputs, outputs, role, after="", js=js)
 
-        def handle(request: gr.Request, *values: Any) -> Any:
+    def _bind(
+        self,
+        event: Callable[..., Any],
+        act: Callable[..., Any],
+        inputs: Sequence[Component],
+        outputs: Sequence[Component],
+        role: Role,
+        *,
+        after: Any,
+        js: str | None = None,
+    ) -> None:
+        database, places = self.database, len(outputs)
+
+        def handle(request: gr.Request, *values: Any) -> list[Any]:
             try:
-                return act(visit(request, database, role), *values)
+                made = act(visit(request, database, role), *values)
             except TandemError as error:
-                raise gr.Error(str(error), print_exception=False) from error
+                return [*([gr.skip()] * places), refusal(str(error))]
+            except Exception:  # whoever clicked deserves an answer, and the log has the trace
+                logger.exception("%s failed", act.__qualname__)
+                sentence = "Tandem made a mistake; the trace is in the server's log."
+                return [*([gr.skip()] * places), refusal(sentence)]
+            return [*([made] if places == 1 else made), after]
 
         handle.__name__ = act.__name__
-        return event(
+        event(
             handle,
             list(inputs),
-            list(outputs),
+            [*outputs, self.told],
+            js=js,
             queue=False,
             show_progress="hidden",
             api_visibility="private",
         )
+
+
+def refusal(sentence: str) -> Markup:
+    """A sentence that says why nothing was done, over the page until it is closed."""
+    return Markup(
+        '<div class="t-refusal" role="alert"><p>{}</p><button type="button" aria-label="Close"'
+        ' onclick="this.parentElement.remove()">×</button></div>'
+    ).format(sentence)
 
 
 def visit(request: gr.Request, database: Database, role: Role) -> Visit:

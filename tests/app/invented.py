@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.studies import open_study
 from storage import jobs, models, snapshots, studies
 from storage.annotators import add_annotator, set_active
 from storage.database import Database
 from storage.judgements import record_imported, record_submission
 from storage.projects import add_project
-from storage.prompts import add_prompts, add_responses
+from storage.prompts import add_prompts, add_responses, response
 from storage.records import (
     Annotator,
+    Assignment,
     Comparison,
     Job,
     JobState,
@@ -31,14 +33,13 @@ from storage.records import (
     Response,
     Role,
     Study,
-    StudyId,
     Submission,
     SubmissionId,
     Task,
     TaskId,
 )
 from storage.settings import Settings
-from storage.tasks import add_tasks, lease
+from storage.tasks import add_tasks, lease, task
 
 ASKED = (
     "Explain to a ten-year-old why the sky is blue.",
@@ -119,7 +120,7 @@ def fill(database: Database, settings: Settings, now: datetime, *, prompts: int 
     snapshot = snapshots.freeze(
         database, project.id, data_dir=settings.data_dir, now=now - timedelta(hours=30)
     )
-    _models(database, project, snapshot.id, now)
+    _models(database, settings, snapshot.id, now)
     running, sampled = _jobs(database, project, snapshot.id, now, rng)
     log = settings.folder("jobs", running.id) / "log.txt"
     log.write_text(
@@ -212,7 +213,7 @@ def _estimate(value: float, reach: float, n: int) -> dict[str, float]:
     }
 
 
-def _models(database: Database, project: Project, snapshot: Any, now: datetime) -> None:
+def _models(database: Database, settings: Settings, snapshot: Any, now: datetime) -> None:
     made = (
         ("preference-1", "preference", 0.69, 0.42, 28),
         ("absolute-1", "absolute", 0.64, 0.55, 27),
@@ -260,6 +261,7 @@ def _models(database: Database, project: Project, snapshot: Any, now: datetime) 
     )
     with database.write() as connection:
         for model in (*rewards, policy):
+            settings.folder(*model.folder.split("/"))
             models.add_model(connection, model)
 
 
@@ -336,7 +338,9 @@ def _jobs(
             },
             now=now - timedelta(minutes=49),
         )
-        running = queue("policy", "ppo", timedelta(minutes=12), rewards={"combined-1": 1.0})
+        running = queue(
+            "policy", "ppo", timedelta(minutes=12), rewards={"combined-1": 1.0}, kl_target=8.0
+        )
         jobs.mark_running(connection, running.id, now=now - timedelta(minutes=11, seconds=25))
         for step in range(1, 48):
             rise = 1 - math.exp(-step / 30)
@@ -350,8 +354,10 @@ def _jobs(
                     "reward": -0.1 + 0.9 * rise + rng.normal(0, 0.12),
                     "kl": 7 * rise + rng.normal(0, 0.4),
                     "entropy": 2.4 - 0.6 * rise + rng.normal(0, 0.05),
-                    "length": 118 + 30 * rise + rng.normal(0, 6),
+                    "response_length": 118 + 30 * rise + rng.normal(0, 6),
                     "explained_variance": 0.1 + 0.5 * rise + rng.normal(0, 0.05),
+                    "finished_fraction": 0.4 + 0.3 * rise,
+                    "value_loss": 0.5 - 0.3 * rise,
                     "clip_fraction": abs(0.08 + rng.normal(0, 0.02)),
                 },
                 now=now - timedelta(seconds=3),
@@ -406,38 +412,20 @@ def _study(
     opened_hours: int,
     share: float = 1.0,
 ) -> Study:
+    """Each voter judges a share of the prompts, and mostly likes the first policy better."""
     arms = ("ppo-combined-1", "SmolLM2-135M-Instruct")
     opened = now - timedelta(hours=opened_hours)
-    study = Study(
-        id=StudyId(secrets.token_hex(8)),
-        code=secrets.token_urlsafe(12),
+    study = open_study(
+        database,
         name=name,
-        project=project.id,
-        arms=arms,
-        plan={"overlap": len(voters), "confidence": 0.95},
-        opened=opened,
+        project=project,
+        arms={arm: [f"Answer {place} of {arm}" for place, _ in enumerate(asked)] for arm in arms},
+        prompts=asked,
+        overlap=len(voters),
+        now=opened,
+        rng=rng,
     )
-    key, tasks = {}, []
     with database.write() as connection:
-        for place, prompt in enumerate(asked):
-            pair = [
-                Response.of(prompt.id, f"Answer {place} {arm} {name}", policy=arm) for arm in arms
-            ]
-            add_responses(connection, pair)
-            key |= {response.id: arm for response, arm in zip(pair, arms, strict=True)}
-            tasks.append(
-                Task(
-                    id=TaskId(secrets.token_hex(8)),
-                    project=project.id,
-                    prompt=prompt.id,
-                    responses=(pair[0].id, pair[1].id),
-                    type="pair",
-                    overlap=len(voters),
-                    study=study.id,
-                )
-            )
-        studies.add_study(connection, study, key=key)
-        add_tasks(connection, tasks)
         for voter in voters:
             given = lease(
                 connection,
@@ -450,38 +438,33 @@ def _study(
                 rng=rng,
             )
             for held in given:
-                _vote(connection, study, held, key=key, tasks=tasks, now=now, rng=rng)
+                _vote(connection, study, held, arms[0], now=now, rng=rng)
     return study
 
 
 def _vote(
     connection: Any,
     study: Study,
-    held: Any,
+    held: Assignment,
+    favourite: str,
     *,
-    key: dict[Any, str],
-    tasks: list[Task],
     now: datetime,
     rng: np.random.Generator,
 ) -> None:
     left, right = held.shown
-    better = -1 if key[left] == study.arms[0] else 1
+    better = -1 if response(connection, left).text.endswith(favourite) else 1
     draw = rng.random()
     choice = 0 if draw < 0.14 else better if draw < 0.72 else -better
-    prompt = next(task.prompt for task in tasks if task.id == held.task)
+    said = Comparison(left=left, right=right, choice=choice, both_bad=not choice and draw < 0.05)
     record_submission(
         connection,
         Submission(
             id=SubmissionId(secrets.token_hex(8)),
             annotator=held.annotator,
-            prompt=prompt,
+            prompt=task(connection, held.task).prompt,
             assignment=held.id,
             study=study.id,
-            comparisons=(
-                Comparison(
-                    left=left, right=right, choice=choice, both_bad=not choice and draw < 0.05
-                ),
-            ),
+            comparisons=(said,),
             received=now - timedelta(minutes=70),
         ),
     )
