@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import warnings
 from collections.abc import Callable
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -83,7 +85,6 @@ def _mount_pages(
     closed: dict[str, Any] = {
         "footer_links": [],
         "run_history": False,
-        "ssr_mode": False,
         "enable_monitoring": False,
         "show_error": False,
         "app_kwargs": {"openapi_url": None, "docs_url": None, "redoc_url": None},
@@ -99,15 +100,19 @@ def _mount_pages(
         max_file_size=1,
         **closed,
     )
-    gr.mount_gradio_app(
-        app,
-        research_page(settings, database),
-        "/research",
-        auth_dependency=access.gate(Role.RESEARCHER),
-        css=stylesheet(),
-        max_file_size=LARGEST_UPLOAD,
-        **closed,
-    )
+    with warnings.catch_warnings():
+        # It says for any application of several pages that server-side rendering, which nobody
+        # asked for, is off.
+        warnings.filterwarnings("ignore", message="SSR mode is not supported")
+        gr.mount_gradio_app(
+            app,
+            research_page(settings, database),
+            "/research",
+            auth_dependency=access.gate(Role.RESEARCHER),
+            css=stylesheet(),
+            max_file_size=LARGEST_UPLOAD,
+            **closed,
+        )
 
 
 def _speak_plainly(app: FastAPI, assets: Assets) -> None:
@@ -134,7 +139,14 @@ def _speak_plainly(app: FastAPI, assets: Assets) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
-        return said(request, error.status_code, str(error.detail))
+        path = request.url.path
+        sentences = {
+            404: f"There is nothing at {path}; check the address.",
+            405: f"{path} does not take {request.method}.",
+        }
+        bare = error.detail == HTTPStatus(error.status_code).phrase
+        sentence = sentences.get(error.status_code) if bare else None
+        return said(request, error.status_code, sentence or str(error.detail))
 
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> Response:
