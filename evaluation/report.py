@@ -159,11 +159,9 @@ def write_report(report: LoopReport, target: Path) -> None:
     write_text(target, report_html(report))
 
 
-def _drawn(figure: go.Figure | None, label: str) -> Markup:
-    """A place for a figure: the script at the end of the page draws it when it comes into view."""
-    if figure is None:
-        return Markup("")
-    # Plotly writes "<" as \\u003c, so that no text in a figure can end the script element.
+def _drawn(figure: go.Figure, label: str) -> Markup:
+    """A place for a figure with its data; the script at the end of the page draws it there."""
+    # Plotly writes "<" as \u003c, so that no text in a figure can end the script element.
     content = Markup(figure.to_json())  # noqa: S704
     return Markup(
         '<div class="figure" role="img" aria-label="{}" style="min-height:{}px">'
