@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -22,6 +22,8 @@ from evaluation.statistics import (
 )
 from storage.errors import InvalidData, InvalidOption, TooLittleData
 
+patient = settings(deadline=None)  # a busy machine is no failure
+
 answers = st.lists(
     st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 5)), min_size=2, max_size=60
 ).filter(lambda rows: len({prompt for _, prompt in rows}) > 1)
@@ -31,6 +33,7 @@ def columns(rows: list[tuple[float, int]]) -> NDArray[np.float64]:
     return np.array(rows).T
 
 
+@patient
 @given(answers)
 def test_the_two_policies_of_a_study_share_one_hundred_percent(
     rows: list[tuple[float, int]],
@@ -41,6 +44,7 @@ def test_the_two_policies_of_a_study_share_one_hundred_percent(
     assert (ours.low, ours.high) == pytest.approx((1 - theirs.high, 1 - theirs.low))
 
 
+@patient
 @given(answers)
 def test_asking_everybody_twice_changes_nothing(rows: list[tuple[float, int]]) -> None:
     scores, prompts = columns(rows)
@@ -48,6 +52,7 @@ def test_asking_everybody_twice_changes_nothing(rows: list[tuple[float, int]]) -
     assert (twice.value, twice.low, twice.high) == pytest.approx((once.value, once.low, once.high))
 
 
+@patient
 @given(answers, st.randoms(use_true_random=False))
 def test_the_order_and_the_names_of_the_prompts_do_not_matter(
     rows: list[tuple[float, int]], random: object
@@ -62,6 +67,7 @@ def test_the_order_and_the_names_of_the_prompts_do_not_matter(
     )
 
 
+@patient
 @given(answers)
 def test_an_interval_holds_its_value_and_is_never_a_point(rows: list[tuple[float, int]]) -> None:
     estimate = win_rate(*columns(rows))
@@ -70,6 +76,7 @@ def test_an_interval_holds_its_value_and_is_never_a_point(rows: list[tuple[float
     assert estimate.n == len(rows)
 
 
+@patient
 @given(answers, st.floats(0.5, 0.98))
 def test_more_confidence_takes_a_wider_interval(
     rows: list[tuple[float, int]], confidence: float
@@ -199,6 +206,7 @@ comparisons = st.lists(
 ).filter(lambda rows: len({prompt for *_, choice, prompt in rows if choice}) > 1)
 
 
+@patient
 @given(comparisons)
 def test_swapping_the_sides_leaves_the_accuracy_alone(
     rows: list[tuple[int, int, int, int]],
@@ -226,6 +234,7 @@ def test_pair_accuracy_needs_decided_comparisons() -> None:
         pair_accuracy([1, 2], [2, 1], [0, 0], prompts=["a", "b"])
 
 
+@patient
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=80).filter(any))
 def test_position_bias_mirrors_and_matches_wilson(choices: list[int]) -> None:
     left = position_bias(choices)
@@ -266,6 +275,7 @@ def test_calibration_error_by_hand() -> None:
     assert error == pytest.approx(0.075)
 
 
+@patient
 @given(st.integers(0, 2**32 - 1))
 def test_calibration_does_not_depend_on_sides_or_order(seed: int) -> None:
     rng = np.random.default_rng(seed)
