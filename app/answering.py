@@ -72,14 +72,12 @@ def answers_of(
     Returns:
         P answers by policy name.
     """
-    from training.backbone import pick_device
     from training.sampling import Policy
 
-    place = pick_device(device)
     answers = {}
     for name, source in sources.items():
         progress.report(0, total=len(prompts), message=f"{name} answers")
-        given = Policy.load(source, device=place).answer(prompts, config, progress=progress)
+        given = Policy.load(source, device=device).answer(prompts, config, progress=progress)
         # A model may write NUL, which no database keeps.
         answers[name] = [replace(one, text=one.text.replace("\0", "\ufffd")) for one in given]
     return answers

@@ -76,19 +76,23 @@ def main(tokens: Sequence[str] | None = None) -> int:
         make_app().meta(tokens)
     except CycloptsError as error:
         return _fail(str(error), code=2)
-    except TandemError as error:
-        return _fail(str(error))
     except KeyboardInterrupt:
         return _fail("Interrupted.", code=130)
     except BrokenPipeError:
         # The reader (`| head`) has enough. Python would complain once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        return _fail(f"{error.filename or 'A file'}: {error.strerror or error}.")
-    except Exception as bug:  # noqa: BLE001 - users see a sentence, whoever mends it the trace
-        return _fail(_reported(bug))
+    except Exception as error:  # noqa: BLE001 - users see a sentence, whoever mends it the trace
+        return _fail(_sentence(error))
     return 0
+
+
+def _sentence(error: Exception) -> str:
+    """What a user reads of an error."""
+    if isinstance(error, TandemError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'A file'}: {error.strerror or error}."
+    return _reported(error)
 
 
 def _reported(bug: Exception) -> str:

@@ -49,8 +49,10 @@ class Scale:
     """How large the demonstration is: all that differs between the real one and the tiny one."""
 
     base: str
+    pairs_per_prompt: int
+    """How many pairs of a prompt's answers are judged."""
     overlap: int
-    """How many raters judge each pair of answers."""
+    """How many raters judge each of them."""
     reward: Mapping[str, Any]
     """Options of every reward recipe."""
     policy: Mapping[str, Any]
@@ -61,6 +63,7 @@ class Scale:
 
 REAL = Scale(
     base=DEFAULT_BASE,
+    pairs_per_prompt=6,
     overlap=2,
     reward={},
     policy={"steps": 40, "episodes": 32, "max_new_tokens": 96},
@@ -68,6 +71,7 @@ REAL = Scale(
 )
 SMALL = Scale(
     base=TINY,
+    pairs_per_prompt=2,
     overlap=1,
     reward={"layers": None, "epochs": 1},
     policy={"steps": 3, "episodes": 8, "max_new_tokens": 16},
@@ -166,7 +170,11 @@ def _run(
     try:
         database.migrate()
         project = add_starter_project(
-            database, now=utc_now(), simulated=True, overlap=scale.overlap
+            database,
+            now=utc_now(),
+            simulated=True,
+            overlap=scale.overlap,
+            pairs_per_prompt=scale.pairs_per_prompt,
         )
         if project is None:
             raise StorageFailed(
@@ -256,6 +264,7 @@ def _job(loop: Loop, title: str, kind: str, recipe: str, config: Mapping[str, An
                 job = jobs.job(connection, job.id)
         if job.state is not JobState.DONE:
             raise TandemError(f"{title} {job.state}: {job.error}")
-        cost.peak_memory = job.result["cost"]["peak_memory_bytes"]
-        cost.detail = f"{job.step} steps, {cost.peak_memory / 2**30:.1f} GiB"
+        took = job.result["cost"]
+        cost.peak_memory = took["peak_memory_bytes"]
+        cost.detail = f"{job.step} steps, {took['processor_seconds']:.0f} s of processor time"
     return job

@@ -34,6 +34,7 @@ def import_into(
     now: datetime,
     format_name: str | None = None,
     options: Mapping[str, Any] | None = None,
+    pairs_per_prompt: int = PAIRS_PER_PROMPT,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Import a file; responses that came without judgements become tasks for annotators.
@@ -66,13 +67,18 @@ def import_into(
                 connection,
                 projects.project_named(connection, project),
                 rng=np.random.default_rng(0),
-                pairs_per_prompt=PAIRS_PER_PROMPT,
+                pairs_per_prompt=pairs_per_prompt,
             )
     return {**asdict(report), "tasks": tasks}
 
 
 def add_starter_project(
-    database: Database, *, now: datetime, simulated: bool = False, overlap: int = 1
+    database: Database,
+    *,
+    now: datetime,
+    simulated: bool = False,
+    overlap: int = 1,
+    pairs_per_prompt: int = PAIRS_PER_PROMPT,
 ) -> Project | None:
     """Make the project that a new installation opens with: prompts and answers ready to be judged.
 
@@ -92,6 +98,12 @@ def add_starter_project(
             overlap=overlap,
             guidelines=STARTER_GUIDELINES,
         )
-    import_into(database, STARTER, project=STARTER_PROJECT, now=now)
+    import_into(
+        database,
+        STARTER,
+        project=STARTER_PROJECT,
+        now=now,
+        pairs_per_prompt=pairs_per_prompt,
+    )
     with database.read() as connection:
         return projects.project_named(connection, STARTER_PROJECT)

@@ -29,8 +29,8 @@ from training.sampling_config import SamplingConfig
 ModelName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$")]
 """Also a folder's name, so it holds nothing that could lead elsewhere."""
 
-Turn = dict[Literal["role", "content"], str]
-"""`storage.records.Message`, in a form that pydantic reads in Python 3.11."""
+Turn = dict[str, str]
+"""`storage.records.Message` before it is checked, in a form that pydantic reads in Python 3.11."""
 
 
 class Registered(RecipeConfig):

@@ -42,7 +42,7 @@ def read_options(config: type[Config], typed: Mapping[str, Any]) -> Config:
     Raises:
         InvalidOption: An option is missing or out of bounds.
     """
-    values = {name: value for name, value in typed.items() if value is not None}
+    values = dict(typed)
     for name, field in config.model_fields.items():
         if name in values and get_origin(field.annotation) is dict:
             values[name] = dict(_weight(name, text) for text in values[name])
@@ -52,8 +52,9 @@ def read_options(config: type[Config], typed: Mapping[str, Any]) -> Config:
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     """One option. Bounds are left to the configuration, whose sentence names the option."""
     several = get_origin(field.annotation) in (dict, tuple, list)
-    kind: Any = list[str] if several else field.annotation
     required = field.is_required()
+    kind: Any = list[str] if several else field.annotation
+    kind = kind | None if several or required else kind
     default = None if required else field.get_default(call_default_factory=True)
     text = field.description or ""
     if get_origin(field.annotation) is dict:
@@ -61,8 +62,8 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     if several and default:
         text += f" [default: {' '.join(str(part) for part in default)}]"
     # What is not typed stays None, and then the configuration's own default rules.
-    annotation = Annotated[
-        kind | None if several or required else kind,
+    annotation: Any = Annotated[
+        kind,
         Parameter(
             help=text,
             consume_multiple=several or None,
