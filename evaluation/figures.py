@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from textwrap import wrap
 
 import numpy as np
 import plotly.graph_objects as go
@@ -23,6 +24,8 @@ _GRID = "rgba(128,145,156,0.22)"
 
 Points = Sequence[tuple[float, float]]
 
+LABEL_WIDTH = 44
+"""Characters of a label that fit across a phone."""
 FEWEST_TO_SMOOTH = 8
 """Below this a curve is short enough to be seen through."""
 
@@ -183,13 +186,15 @@ def forest(
         )
     for (label, _), place in zip(rows, places, strict=True):
         figure.add_annotation(
-            text=escape(label),
+            text="<br>".join(map(escape, wrap(label, LABEL_WIDTH))),
+            align="left",
             x=0,
             xref="paper",
             xanchor="left",
             xshift=4,
             y=place,
-            yshift=20,
+            yanchor="bottom",
+            yshift=8,
             showarrow=False,
             font={"size": 13},
         )

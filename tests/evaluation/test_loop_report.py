@@ -209,6 +209,7 @@ def test_a_browser_draws_everything_offline_and_fits_the_screen(
             args=["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"],
         )
         page = browser.new_context(**screen).new_page()
+        page.set_default_timeout(120_000)  # a busy machine is no failure
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on(
             "console",
