@@ -170,6 +170,15 @@ def test_several_ratings_of_an_answer_are_averaged_and_overall_comes_first() -> 
     assert mixed["rated"] == 80
 
 
+def test_ratings_are_foretold_from_other_prompts_only() -> None:
+    # Five prompts rated 1 to 5. The mean of the others misses them by 2.5, 1.25, 0, 1.25, 2.5.
+    rows = [rating(number, number + 1) for number in range(5)]
+    card = card_of([], [], rows, [3.0, 5.0, 1.0, 2.0, 4.0])
+    assert card["mean_absolute_error_of_constant"]["value"] == pytest.approx(1.5)
+    # Rewards in no order: a line that had seen the prompt itself would miss by less than that.
+    assert card["mean_absolute_error"]["value"] > 1.5
+
+
 def test_rewards_that_say_nothing_foretell_no_better_than_the_mean() -> None:
     rng = np.random.default_rng(3)
     rows, scores = rated(200)

@@ -79,6 +79,8 @@ def test_what_is_not_decided_is_not_called_a_win() -> None:
         "PPO and its start cannot be told apart: PPO won 57 % [38, 75] of 60 votes over 30 prompts"
         " (2 people)."
     )
+    behind = result(votes([0] * 17 + [1] * 13, raters=2)).verdict
+    assert behind.startswith("PPO and its start cannot be told apart: PPO won 43 % [25, 62]")
     early = result(cast, still_open=True, planned=90)
     assert "cannot be told apart yet" in early.verdict
     assert "Early look: 60 of 90 planned votes" in early.warnings[0]
