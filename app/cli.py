@@ -55,6 +55,8 @@ def make_app() -> App:
     for name, (place, summary) in GROUPS.items():
         app.command(f"app.commands.{place}", name=name, help=summary)
 
+    app.meta.suppress_keyboard_interrupt = False
+
     @app.meta.default
     def launch(
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],

@@ -13,6 +13,8 @@ from app.commands.output import tell, tell_json, tell_table
 
 snapshot = App(name="snapshot", help="Freeze judgements so that models can be trained on them.")
 
+SnapshotName = Annotated[str, Parameter(help="A snapshot, by its id or its first digits.")]
+
 
 def import_file(
     path: Annotated[Path, Parameter(help="A .jsonl, .jsonl.gz or .parquet file.")],
@@ -157,16 +159,10 @@ def list_snapshots(*, home: InHome, as_json: AsJson = False) -> None:
 
 
 @snapshot.command
-def diff(first: str, second: str, /, *, home: InHome, as_json: AsJson = False) -> None:
-    """Say how two snapshots differ.
-
-    Parameters
-    ----------
-    first
-        A snapshot, by its id or its first digits.
-    second
-        The other one.
-    """
+def diff(
+    first: SnapshotName, second: SnapshotName, /, *, home: InHome, as_json: AsJson = False
+) -> None:
+    """Say how two snapshots differ."""
     from storage import snapshots
 
     with home.open() as (settings, database), database.read() as connection:

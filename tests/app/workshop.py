@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from app.importing import import_into
+from app.progress import utc_now
 from app.queue import enqueue
 from app.worker import log_file
 from storage import jobs, projects, snapshots
@@ -44,7 +45,7 @@ class Workshop:
             recipe=recipe,
             config=config,
             project=self.project.id,
-            now=self.now,
+            now=utc_now(),  # jobs are worked off in the order in which they came
         )
 
     def job(self, job: Job) -> Job:

@@ -1,0 +1,343 @@
+"""The command line: quick to answer, every command documented, the loop by hand."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclopts import App
+from cyclopts.argument import ArgumentCollection
+from workshop import environment, write_judgements
+
+from app import cli
+from app.cli import GROUPS, main, make_app
+from app.doctor import Check
+from storage.settings import Settings
+
+HEAVY = ("torch", "transformers", "gradio", "sqlalchemy", "dbos", "datasets", "numpy", "pandas")
+FOUND = Check(name="small model", finding="not looked for")
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def tandem(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in this process; returns what it printed, as JSON where it asked for it."""
+
+    def run(*tokens: str, code: int = 0) -> Any:
+        capsys.readouterr()
+        ended = main([*tokens, "--data-dir", str(data_dir)])
+        printed = capsys.readouterr()
+        assert ended == code, printed.err
+        return json.loads(printed.out) if "--json" in tokens else printed.out
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that this machine is set to reaches the commands."""
+    for name in ("TANDEM_DATA_DIR", "TANDEM_DATABASE_URL", "TANDEM_PORT", "TANDEM_PUBLIC_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TANDEM_DEVICE", "cpu")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> str:
+    write_judgements(tmp_path / "judged.jsonl", prompts=60)
+    return str(tmp_path / "judged.jsonl")
+
+
+def commands(app: App, path: tuple[str, ...] = ()) -> Iterator[tuple[str, App]]:
+    """Every command below `app` that does something, with its full name."""
+    for name in app:
+        if name.startswith("-"):
+            continue
+        below = app[name]
+        if below.default_command is not None:
+            yield " ".join((*path, name)), below
+        yield from commands(below, (*path, name))
+
+
+def arguments(app: App) -> ArgumentCollection:
+    return app.assemble_argument_collection()
+
+
+EVERY = dict(commands(make_app()))
+
+
+def test_the_groups_are_those_of_the_design() -> None:
+    designed = (
+        "serve worker demo import export snapshot sample train score evaluate study judge models"
+        " jobs users doctor"
+    )
+    assert set(designed.split()) == set(GROUPS)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_command_and_each_of_its_options_has_help(name: str) -> None:
+    command = EVERY[name]
+    assert command.help.strip(), f"tandem {name} says nothing of itself"
+    for argument in arguments(command):
+        if argument.parse and argument.show:
+            assert argument.parameter.help, f"tandem {name} {argument.name} says nothing of itself"
+
+
+@pytest.mark.parametrize("tokens", [[], ["train"], ["train", "reward", "combined"], ["jobs"]])
+def test_help_imports_nothing_heavy(tokens: list[str]) -> None:
+    script = (
+        "import sys; from app.cli import main; main(sys.argv[1:]);"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script, *tokens, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert "Usage: tandem" in told.stdout
+    assert told.stderr.strip() == "[]"
+
+
+def test_a_real_process_ends_with_the_right_code(data_dir: Path) -> None:
+    def run(*tokens: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "app.cli", *tokens],
+            env=environment(Settings(data_dir=data_dir, database_url="")),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    done = run("jobs", "list", "--json")
+    assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, {"jobs": []}, "")
+    refused = run("jobs", "show", "nothing")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "error: There is no job called 'nothing'. Known: none yet.\n"
+    wrong = run("jobs", "list", "--limt", "3")
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: Unknown option: --limt. Did you mean --limit")
+
+
+def test_ctrl_c_ends_a_command_without_a_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> App:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "make_app", interrupted)
+    assert main(["jobs", "list"]) == 130
+    assert capsys.readouterr().err == "error: Interrupted.\n"
+
+
+def test_a_mistake_of_ours_is_one_sentence_and_a_file_with_the_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> App:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(cli, "make_app", broken)
+    assert main([]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: This should not have happened (ZeroDivisionError: division by")
+    trace = Path(said.partition("The trace is in ")[2].partition(";")[0])
+    assert "in broken" in trace.read_text()
+    trace.unlink()
+
+
+def test_data_goes_in_is_frozen_and_comes_out(tandem: Command, judged: str, tmp_path: Path) -> None:
+    told = tandem("import", judged, "--json")
+    assert (told["project"], told["comparisons"], told["ratings"]) == ("default", 60, 120)
+    again = tandem("import", judged, "--json")
+    assert (again["prompts"], again["duplicates"]) == (0, 180)
+
+    first = tandem("snapshot", "create", "--json")
+    assert tandem("snapshot", "create", "--json") == first
+    write_judgements(tmp_path / "more.jsonl", prompts=70)
+    tandem("import", str(tmp_path / "more.jsonl"))
+    second = tandem("snapshot", "create", "--json")
+    listed = tandem("snapshot", "list", "--json")["snapshots"]
+    assert {one["snapshot"] for one in listed} == {first["snapshot"], second["snapshot"]}
+    found = tandem("snapshot", "diff", first["snapshot"][:9], second["snapshot"][:9], "--json")
+    assert found["first"] == first["snapshot"]
+
+    out = str(tmp_path / "out")
+    written = tandem("export", "preference", "--output", out, "--json")
+    assert sum(written["rows"].values()) == 70
+    assert all(Path(file).is_file() for file in written["files"])
+
+
+def test_unjudged_responses_become_tasks(tandem: Command, tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    lines = [
+        {"prompt": f"Question {number}?", "responses": ["one", "two", "three"]}
+        for number in range(3)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert tandem("import", str(path), "--project", "mine", "--json")["tasks"] == 9
+
+
+def test_people_are_added_shown_and_moved(tandem: Command) -> None:
+    added = tandem("users", "add", "ada", "--role", "researcher", "--json")
+    assert added["link"].startswith("http://127.0.0.1:7860/sign-in/")
+    assert tandem("users", "link", "ada", "--json")["link"] != added["link"]
+    tandem("users", "role", "ada", "annotator")
+    (listed,) = tandem("users", "list", "--json")["users"]
+    assert (listed["name"], listed["role"], listed["kind"]) == ("ada", "annotator", "person")
+
+
+def test_votes_of_any_file_are_counted(tandem: Command, tmp_path: Path) -> None:
+    path = tmp_path / "votes.jsonl"
+    votes = [
+        {"question_id": number, "model_a": "old", "model_b": "new", "winner": winner}
+        for number, winner in enumerate(["model_b", "model_b", "tie", "model_a"])
+    ]
+    path.write_text("".join(json.dumps(vote) + "\n" for vote in votes))
+    report = tandem("evaluate", "votes", str(path), "--json")
+    assert report["ranking"][0]["model"] == "new"
+    assert "new" in tandem("evaluate", "votes", str(path))
+
+
+def test_the_doctor_looks_at_everything(tandem: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.doctor._small_model", lambda: FOUND)
+    monkeypatch.setattr("app.doctor.ENOUGH_DISK", 0.0)
+    monkeypatch.setattr("app.doctor.ENOUGH_MEMORY", 0.0)
+    checks = {check["name"]: check for check in tandem("doctor", "--json")["checks"]}
+    assert {"python", "torch", "device", "memory", "disk", "database"} <= set(checks)
+    assert checks["device"]["finding"].startswith("cpu")
+
+
+def test_the_doctor_says_what_is_broken(tandem: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.doctor.ENOUGH_DISK", 1e9)
+    monkeypatch.setattr("app.doctor._small_model", lambda: FOUND)
+    assert "BAD  disk" in tandem("doctor", code=1)
+
+
+def test_queued_work_is_told_and_can_be_taken_back(tandem: Command, judged: str) -> None:
+    tandem("import", judged)
+    snapshot = tandem("snapshot", "create", "--json")["snapshot"]
+    queued = tandem("train", "reward", "combined", "--snapshot", snapshot, "--queue", "--json")
+    (listed,) = tandem("jobs", "list", "--json")["jobs"]
+    assert (listed["job"], listed["state"]) == (queued["job"], "queued")
+    assert tandem("jobs", "cancel", queued["job"][:6], "--json")["state"] == "cancelled"
+    shown = tandem("jobs", "show", queued["job"], "--json")
+    assert shown["config"]["snapshot"] == snapshot
+    assert "There is no log" in read_error(tandem, "jobs", "log", queued["job"])
+
+
+def read_error(tandem: Command, *tokens: str) -> str:
+    """What a refused command says; the fixture hands the rest of the reading to its assertion."""
+    with pytest.raises(AssertionError) as refusal:
+        tandem(*tokens)
+    return str(refusal.value)
+
+
+def test_the_loop_by_hand(tandem: Command, judged: str, tmp_path: Path) -> None:
+    small = ("--base", "tiny", "--no-layers", "--epochs", "1")
+    tandem("import", judged)
+    snapshot = tandem("snapshot", "create", "--json")["snapshot"]
+
+    made = tandem("train", "reward", "combined", "--snapshot", snapshot, *small, "--json")
+    assert made["model"] == "combined-1"
+    assert "held_out" in made["metrics"]
+    card = tandem("evaluate", "reward", "--model", "combined-1", "--snapshot", snapshot, "--json")
+    assert card["pair_accuracy"] == made["metrics"]["held_out"]["pair_accuracy"]
+
+    ppo = ("--start", "tiny", "--steps", "2", "--episodes", "4", "--max-new-tokens", "6")
+    tuned = tandem("train", "policy", "ppo", "--rewards", "combined-1", *ppo, "--json")
+    assert tuned["model"] == "ppo-1"
+    listed = tandem("models", "list", "--json")["models"]
+    parents = {model["model"]: model["parents"] for model in listed}
+    ids = {model["model"]: model["id"] for model in listed}
+    assert parents == {"ppo-1": [ids["combined-1"]], "combined-1": []}
+
+    answers = str(tmp_path / "answers.jsonl")
+    tandem(
+        "sample", "--policies", "ppo-1", "tiny", "--limit", "3", "--max-new-tokens", "6",
+        "--output", answers,
+    )  # fmt: skip
+    assert tandem("import", answers, "--project", "next", "--json")["prompts"] == 3
+
+    opened = tandem(
+        "study", "open", "--title", "Is it better?", "--policies", "ppo-1", "tiny",
+        "--max-new-tokens", "6", "--temperature", "1.5", "--overlap", "1", "--json",
+        "--project", "default",
+    )  # fmt: skip
+    assert opened["link"].endswith(opened["code"])
+    assert tandem("judge", "gold", "--study", opened["code"], "--json")["votes"] > 1
+    tandem("study", "close", opened["code"])
+    report = tandem("study", "report", opened["code"], "--json")
+    assert report["simulated"]
+    assert report["comparisons"][0]["arm"] == "ppo-1"
+    assert report["verdict"] in tandem("study", "report", opened["code"])
+    (study,) = tandem("study", "list", "--json")["studies"]
+    assert study["arms"] == ["ppo-1", "tiny"]
+
+
+def test_a_model_from_a_file_needs_no_server(tandem: Command, judged: str, tmp_path: Path) -> None:
+    folder = str(tmp_path / "mine")
+    small = ("--base", "tiny", "--no-layers", "--epochs", "1")
+    tandem("train", "reward", "preference", "--data", judged, "--output", folder, *small)
+    assert json.loads((tmp_path / "mine" / "tandem.json").read_text())["purpose"] == "reward"
+    assert tandem("models", "list", "--json") == {"models": []}
+
+    lines = [{"prompt": "Hello", "response": text, "mark": text} for text in ("hi", "go away")]
+    answers, scored = tmp_path / "answers.jsonl", tmp_path / "scored.jsonl"
+    answers.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = tandem(
+        "score", "--model", folder, "--input", str(answers), "--output", str(scored), "--json"
+    )
+    assert told["lines"] == 2
+    written = [json.loads(line) for line in scored.read_text().splitlines()]
+    assert [line["mark"] for line in written] == ["hi", "go away"]
+    assert all({"reward", "reward_standardised"} <= set(line) for line in written)
+
+    card = tandem("evaluate", "reward", "--model", folder, "--data", judged, "--json")
+    assert card["pair_accuracy"]["n"] > 0
+
+    ppo = ("--start", "tiny", "--steps", "1", "--episodes", "2", "--max-new-tokens", "4")
+    policy = str(tmp_path / "policy")
+    tandem(
+        "train", "policy", "ppo", "--rewards", f"{folder}=0.5", "--data", judged,
+        "--output", policy, *ppo,
+    )  # fmt: skip
+    assert (tmp_path / "policy" / "tandem.json").is_file()
+
+
+def test_an_interrupted_foreground_run_goes_on_when_the_command_is_given_again(
+    tandem: Command,
+    judged: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from app.progress import ConsoleProgress
+
+    command = (
+        "train", "reward", "preference", "--data", judged, "--output", str(tmp_path / "mine"),
+        "--base", "tiny", "--no-layers", "--epochs", "3", "--batch-tokens", "256",
+        "--checkpoint-every", "4",
+    )  # fmt: skip
+    report = ConsoleProgress.report
+
+    def impatient(self: ConsoleProgress, step: int, *positional: Any, **named: Any) -> None:
+        report(self, step, *positional, **named)
+        if step == 10:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ConsoleProgress, "report", impatient)
+        tandem(*command, code=130)
+    assert not (tmp_path / "mine").exists()
+    said: list[str] = []
+    monkeypatch.setattr(ConsoleProgress, "log", lambda _, line: said.append(line))
+    tandem(*command)
+    assert "resumed from step 8" in said
+    assert (tmp_path / "mine" / "tandem.json").is_file()
