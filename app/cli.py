@@ -74,6 +74,9 @@ def make_app() -> App:
 
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    # Read when torch is loaded. Threads that spin at barriers make everything several times slower
+    # as soon as another process wants a core too; threads that sleep do not.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         make_app().meta(tokens)
     except CycloptsError as error:
