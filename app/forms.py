@@ -76,7 +76,8 @@ def draw_form(
 def label(name: str) -> str:
     """An option's name as a person would write it."""
     words = [SPELLING.get(word, word) for word in name.split("_")]
-    return " ".join([words[0] if words[0].isupper() else words[0].capitalize(), *words[1:]])
+    first = words[0] if words[0] != words[0].lower() else words[0].capitalize()
+    return " ".join([first, *words[1:]])
 
 
 def written(value: Any) -> Any:

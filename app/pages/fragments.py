@@ -108,8 +108,11 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], *, caption:
     body = joined(
         Markup("<tr>{}</tr>").format(
             joined(
-                Markup('<td data-label="{}"{}>{}</td>').format(
-                    column.heading, _align(column), "–" if cell is None else cell
+                Markup('<td data-label="{}"{}{}>{}</td>').format(
+                    column.heading,
+                    _align(column),
+                    Markup(" data-none") if cell is None else "",
+                    "–" if cell is None else cell,
                 )
                 for column, cell in zip(columns, row, strict=True)
             )

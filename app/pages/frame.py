@@ -90,6 +90,7 @@ def _account(visit: Visit) -> Markup:
         '<label><span>Project</span><select aria-label="Project" onchange="location.search ='
         " '?project=' + encodeURIComponent(this.value)\">{}</select></label>"
     ).format(options)
-    return Markup('<div class="t-account">{}<span class="t-who">{}</span></div>').format(
-        choice if visit.projects else "", visit.who.name
-    )
+    return Markup(
+        '<div class="t-account">{}<a class="t-annotate" href="/annotate">Annotate</a>'
+        '<a class="t-who" href="/sign-in" data-initial="{}" title="Account">{}</a></div>'
+    ).format(choice if visit.projects else "", visit.who.name[:1].upper(), visit.who.name)

@@ -104,9 +104,7 @@ def _row(model: Model, visit: Visit, *, here: bool) -> tuple[Cell, ...]:
         place.format(lines(name, label(model.recipe))),
         kind,
         _accuracy(card) if reward else None,
-        interval(card.get("spearman"), scale=(-1, 1), reference=0, as_percent=False)
-        if reward
-        else None,
+        interval(card.get("spearman"), scale=(-1, 1), as_percent=False) if reward else None,
         model.base.rsplit("/", 1)[-1],
         ago(model.created, visit.now),
     )
@@ -187,8 +185,8 @@ def _report_card(model: Model) -> Markup:
     error = card.get("calibration_error")
     shown: list[tuple[str, Cell]] = [
         ("Pair accuracy", _accuracy(card)),
-        ("Always the longer answer", interval(card.get("length_only_accuracy"), reference=0.5)),
-        ("One person against another", interval(ceiling, reference=0.5) if ceiling else None),
+        ("Always the longer answer", interval(card.get("length_only_accuracy"))),
+        ("One person against another", interval(ceiling) if ceiling else None),
         ("Spearman with ratings", interval(card.get("spearman"), scale=(-1, 1), as_percent=False)),
         ("Calibration error", None if error is None else f"{100 * error:.1f} percentage points"),
     ]

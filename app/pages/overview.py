@@ -173,15 +173,13 @@ def next_step(standing: Standing, visit: Visit) -> tuple[str, Markup]:
 
 def _head(visit: Visit, database: Database) -> Markup:
     if visit.project is None:
-        return joined(
-            [
-                heading("Welcome to Tandem", "Collect judgements, learn from them, compare."),
-                empty(
-                    "No project yet",
-                    "A project holds prompts and what people say of their responses.",
-                    link=("Create the first one", visit.address("data")),
-                ),
-            ]
+        return Markup('<div class="t-stack">{}{}</div>').format(
+            heading("Welcome to Tandem", "Collect judgements, learn from them, compare."),
+            empty(
+                "No project yet",
+                "A project holds prompts and what people say of their responses.",
+                link=("Create the first one", visit.address("data")),
+            ),
         )
     with database.read() as connection:
         standing = _standing(connection, visit.project)
@@ -244,10 +242,11 @@ def _votes(votes: int) -> str:
 
 
 def _running(visit: Visit, database: Database) -> Markup:
+    if visit.project is None:
+        return Markup("")
     with database.read() as connection:
         known = jobs.jobs(connection)
-    mine = [job for job in known if visit.project is None or job.project == visit.project.id]
-    return jobs_running(mine, visit)
+    return jobs_running([job for job in known if job.project == visit.project.id], visit)
 
 
 def _details(visit: Visit, database: Database) -> Markup:

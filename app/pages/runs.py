@@ -131,7 +131,8 @@ def runs_table(jobs: Sequence[Job], visit: Visit, *, chosen: Job | None) -> Mark
             ago(job.started or job.created, visit.now),
         )
 
-    return table(columns, [row(job) for job in jobs], caption="Training runs, newest first")
+    drawn = table(columns, [row(job) for job in jobs], caption="Training runs, newest first")
+    return joined([section("Runs"), drawn])
 
 
 def jobs_running(jobs: Sequence[Job], visit: Visit) -> Markup:

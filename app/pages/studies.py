@@ -93,7 +93,8 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         with database.read() as connection:
             known = models.models(connection, "policy")
         names = [*(model.name for model in known), DEFAULT_BASE, TINY]
-        return [gr.Dropdown(names, value=names[0]), gr.Dropdown(names, value=DEFAULT_BASE)]
+        newest = known[0].name if known else None
+        return [gr.Dropdown(names, value=newest), gr.Dropdown(names, value=DEFAULT_BASE)]
 
     def open_study(visit: Visit, first: str, second: str, *values: Any) -> list[Any]:
         enqueue(

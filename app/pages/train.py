@@ -56,7 +56,6 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
                 more = html()
             with gr.Accordion("Log", open=False, elem_classes="t-fold") as log_place:
                 log = html()
-            html(section("Runs"))
             listed = html()
     timer = gr.Timer(LIVE)
     screen = [banner, head, drawn, more, log, listed, stop_place, more_place, log_place, timer]
@@ -192,11 +191,7 @@ def _screen(visit: Visit, database: Database, settings: Settings) -> list[Any]:
     busy = any(not one.state.is_over for one in found)
     rhythm = gr.Timer(LIVE if busy else IDLE)
     if job is None:
-        nothing = empty(
-            "No run yet",
-            "Choose a recipe under New run and start it. Its curves appear here while it learns,"
-            " and the run goes on when you close the page.",
-        )
+        nothing = _nothing(visit, database)
         hidden = gr.update(visible=False)
         return [simulated(visit), nothing, "", "", "", "", hidden, hidden, hidden, rhythm]
     with database.read() as connection:
@@ -214,6 +209,23 @@ def _screen(visit: Visit, database: Database, settings: Settings) -> list[Any]:
         gr.update(visible=True),
         rhythm,
     ]
+
+
+def _nothing(visit: Visit, database: Database) -> Markup:
+    """What to do first, where no run is yet."""
+    with database.read() as connection:
+        frozen = snapshots.snapshots(connection, visit.project.id if visit.project else None)
+    if not frozen:
+        return empty(
+            "No run yet",
+            "A reward model learns from a snapshot of judgements, and this project has none.",
+            link=("Freeze one", visit.address("data")),
+        )
+    return empty(
+        "No run yet",
+        "Choose a recipe under New run and start it. Its curves appear here while it learns, and"
+        " the run goes on when you close the page.",
+    )
 
 
 def _no_curves(job: Job) -> Markup:

@@ -1,0 +1,386 @@
+"""The researcher's pages over HTTP: who is let in, what they show, what they do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from invented import Invented, fill, people
+
+from storage import jobs, snapshots, studies
+from storage.annotators import annotator_named
+from storage.database import Database
+from storage.projects import project_named
+from storage.records import Annotator, JobState
+from storage.settings import Settings
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+HERE = "?project=everyday+questions"
+PAGES = ("", "data", "train", "models", "studies", "people")
+
+
+@dataclass
+class Desk:
+    """The pages, mounted behind a gate that lets whoever is named here pass."""
+
+    settings: Settings
+    database: Database
+    pages: Any
+    client: TestClient
+    seated: list[Annotator]
+    home: str = ""
+    """What the address bar says, where a test does not say otherwise."""
+
+    def sit(self, person: Annotator) -> Desk:
+        self.seated[:] = [person]
+        return self
+
+    def handlers(self, path: str, event: str) -> list[Any]:
+        """The handlers of a page that an event starts, in the order in which they were bound."""
+        return [
+            one
+            for one in self.pages.fns.values()
+            if one.fn is not None and one.page == path and any(t[1] == event for t in one.targets)
+        ]
+
+    def handler(self, path: str, name: str) -> Any:
+        found = [
+            one
+            for one in self.pages.fns.values()
+            if one.fn is not None and one.page == path and one.fn.__name__ == name
+        ]
+        assert found, f"no handler {name!r} on page {path!r}"
+        return found[0]
+
+    def call(self, handler: Any, *values: Any, address: str | None = None) -> list[Any]:
+        """What the browser would get; inputs that are not given hold what the page shows first."""
+        address = self.home if address is None else address
+        shown = [component.value for component in handler.inputs]
+        reply = self.client.post(
+            f"/research/gradio_api/run/predict{address}",
+            json={
+                "data": [*values, *shown[len(values) :]],
+                "fn_index": handler._id,
+                "session_hash": "desk",
+            },
+        )
+        assert reply.status_code == 200, reply.text
+        return list(reply.json()["data"])
+
+    def opened(self, path: str, address: str | None = None) -> str:
+        """Everything that opening a page draws, as text."""
+        drawn = [self.call(one, address=address) for one in self.handlers(path, "load")]
+        assert drawn, f"page {path!r} draws nothing when it is opened"
+        refused = [data[-1] for data in drawn if isinstance(data[-1], str) and data[-1]]
+        assert not refused, refused
+        return json.dumps(drawn, ensure_ascii=False)
+
+
+# Drawing the pages takes seconds, so each installation is made once; tests leave one another alone.
+
+
+@pytest.fixture(scope="module")
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture(scope="module")
+def empty_desk(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, now: datetime
+) -> Iterator[tuple[Desk, tuple[Annotator, Annotator, Annotator]]]:
+    """Nothing but an administrator, a researcher and an annotator."""
+    for desk in _desk(sqlite_template, tmp_path_factory.mktemp("empty")):
+        yield desk, people(desk.database, now)
+
+
+@pytest.fixture(scope="module")
+def filled(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, now: datetime
+) -> Iterator[tuple[Desk, Invented]]:
+    for desk in _desk(sqlite_template, tmp_path_factory.mktemp("full")):
+        desk.home = HERE
+        yield desk, fill(desk.database, desk.settings, now, prompts=40)
+
+
+@pytest.fixture
+def full_desk(filled: tuple[Desk, Invented]) -> tuple[Desk, Invented]:
+    """A whole installation, with its administrator at the desk."""
+    desk, invented = filled
+    return desk.sit(invented.administrator), invented
+
+
+def _desk(template: Path, data_dir: Path) -> Iterator[Desk]:
+    import gradio as gr
+
+    from app.pages.research import research_page
+
+    settings = Settings(data_dir=data_dir)
+    shutil.copy(template, data_dir / "tandem.sqlite")
+    database = Database(settings.database)
+    pages = research_page(settings, database)
+    seated: list[Annotator] = []
+    app = gr.mount_gradio_app(
+        FastAPI(),
+        pages,
+        "/research",
+        auth_dependency=lambda request: seated[0].id,
+        show_error=False,
+    )
+    yield Desk(settings, database, pages, TestClient(app), seated)
+    database.close()
+
+
+def refusal_of(data: list[Any]) -> str:
+    """The sentence of a refusal, after a look that nothing else was drawn with it."""
+    for one in data[:-1]:
+        assert one["__type__"] == "update"
+        assert set(one.get("props", one)) == {"__type__"}, one
+    assert 'role="alert"' in data[-1]
+    return str(data[-1])
+
+
+# Who is let in -----------------------------------------------------------------------------------
+
+
+def test_each_handler_refuses_an_annotator_who_got_past_the_gate(
+    empty_desk: tuple[Desk, tuple[Annotator, Annotator, Annotator]],
+) -> None:
+    desk, (_, _, annotator) = empty_desk
+    desk.sit(annotator)
+    handlers = [one for one in desk.pages.fns.values() if one.fn is not None]
+    assert len(handlers) > 30
+    for handler in handlers:
+        sentence = refusal_of(desk.call(handler))
+        assert "This needs the role" in sentence, handler.fn.__name__
+
+
+def test_people_are_the_administrators_business(full_desk: tuple[Desk, Invented]) -> None:
+    desk, invented = full_desk
+    desk.sit(invented.researcher)
+    for handler in desk.pages.fns.values():
+        if handler.fn is not None and handler.page == "people" and handler.fn.__name__ != "greet":
+            assert "role administrator" in refusal_of(desk.call(handler))
+    desk.sit(invented.administrator)
+    drawn = json.dumps(desk.call(desk.handler("people", "add"), "Nina Novak", "researcher"))
+    assert "/sign-in/" in drawn
+    with desk.database.read() as connection:
+        assert annotator_named(connection, "Nina Novak").role == "researcher"
+
+
+def test_whoever_was_deactivated_is_refused_at_once(full_desk: tuple[Desk, Invented]) -> None:
+    desk, invented = full_desk
+    desk.call(desk.handler("people", "add"), "Olga Orlova", "researcher")
+    with desk.database.read() as connection:
+        newcomer = annotator_named(connection, "Olga Orlova")
+    assert newcomer.id in desk.opened("people"), "the menu of people lacks the newcomer"
+    desk.sit(newcomer).opened("data")
+    desk.sit(invented.administrator)
+    desk.call(desk.handler("people", "change"), newcomer.id, "researcher", False)
+    desk.sit(newcomer)
+    assert "This needs the role" in refusal_of(desk.call(desk.handlers("data", "load")[0]))
+
+
+def test_administrators_cannot_lock_themselves_out(full_desk: tuple[Desk, Invented]) -> None:
+    desk, invented = full_desk
+    desk.opened("people")
+    change = desk.handler("people", "change")
+    for role, active in (("researcher", True), ("administrator", False)):
+        sentence = refusal_of(desk.call(change, invented.administrator.id, role, active))
+        assert "another administrator" in sentence
+
+
+def test_every_handler_is_unqueued_and_private(full_desk: tuple[Desk, Invented]) -> None:
+    for handler in full_desk[0].pages.fns.values():
+        if handler.fn is not None:
+            assert handler.queue is False
+            assert handler.api_visibility == "private"
+
+
+# What they show ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_an_empty_installation_says_what_to_do_first(
+    empty_desk: tuple[Desk, tuple[Annotator, Annotator, Annotator]], path: str
+) -> None:
+    desk, (administrator, _, _) = empty_desk
+    text = desk.sit(administrator).opened(path)
+    expected = {
+        "": "Create the first one",
+        "data": "No project yet",
+        "train": "Freeze one",
+        "models": "Train one",
+        "studies": "No study yet",
+        "people": "Lena Holm",
+    }
+    assert expected[path] in text
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("", ("everyday questions", "collect votes", "Policy with PPO", "items judged by two")),
+        ("data", ("80 tasks", "choices,", "export/preference?file_type=jsonl")),
+        ("train", ("about ", "47 of 120", "KL from the start", "Checkpoint at step 40")),
+        ("models", ("combined-1", "ppo-combined-1", "snapshot", "74")),
+        ("studies", ("Does PPO help?", "No result yet", "/study/", "72 of 72")),
+        ("people", ("kept out", "simulated", "may sign in")),
+    ],
+)
+def test_a_full_installation_shows_what_is_there(
+    full_desk: tuple[Desk, Invented], path: str, expected: tuple[str, ...]
+) -> None:
+    text = full_desk[0].opened(path)
+    for words in expected:
+        assert words in text, words
+
+
+def test_simulated_projects_say_so_on_every_page_of_theirs(
+    full_desk: tuple[Desk, Invented],
+) -> None:
+    for path in ("", "data", "train", "models", "studies"):
+        assert "t-simulated" in full_desk[0].opened(path, "?project=demo+of+the+loop"), path
+        assert "t-simulated" not in full_desk[0].opened(path), path
+
+
+def test_a_project_that_is_not_there_is_named(full_desk: tuple[Desk, Invented]) -> None:
+    desk, _ = full_desk
+    data = desk.call(desk.handlers("train", "load")[0], address="?project=everyday+question")
+    assert "Did you mean &#39;everyday questions&#39;?" in refusal_of(data)
+
+
+def test_answers_and_names_enter_the_page_without_their_markup(
+    full_desk: tuple[Desk, Invented],
+) -> None:
+    desk, invented = full_desk
+    text = desk.opened("models", f"{HERE}&asked={invented.asked.id}")
+    assert "<script>" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; <strong>Rayleigh" in text
+    assert "&lt;b&gt;Be brief.&lt;/b&gt;" in text
+    desk.call(desk.handler("data", "create"), "<img src=x onerror=alert(1)>", "", "pair", 1)
+    for path in PAGES:
+        assert "<img" not in desk.opened(path), path
+
+
+def test_a_closed_study_gives_its_verdict_and_an_open_one_only_when_asked(
+    full_desk: tuple[Desk, Invented],
+) -> None:
+    desk, invented = full_desk
+    with desk.database.read() as connection:
+        closed = next(one for one in studies.studies(connection) if one.closed)
+    assert "of 72 votes over 24 prompts" in desk.opened(
+        "studies", f"{HERE}&study={closed.id}"
+    ).replace("\u00a0", " ")
+    assert "t-verdict" not in desk.opened("studies", f"{HERE}&study={invented.study.id}")
+    early = json.dumps(desk.call(desk.handler("studies", "look_early")))
+    assert "early look" in early
+    assert "Early look:" in early
+
+
+# What they do ------------------------------------------------------------------------------------
+
+
+def test_a_run_is_queued_with_its_whole_configuration_and_stopped(
+    full_desk: tuple[Desk, Invented],
+) -> None:
+    desk, invented = full_desk
+    desk.opened("train")
+    with desk.database.read() as connection:
+        snapshot = snapshots.snapshots(connection, invented.project.id)[0]
+    start = desk.handler("train", "start")
+    data = desk.call(start, snapshot.id, "tiny", "mine", 3)
+    with desk.database.read() as connection:
+        job = jobs.job(connection, data[0])
+    assert job.state is JobState.QUEUED
+    assert (job.kind, job.recipe) == ("reward", "preference")
+    assert (job.config["base"], job.config["name"], job.config["epochs"]) == ("tiny", "mine", 3)
+    assert "seed" in job.config
+    desk.call(desk.handler("train", "stop_run"), address=f"{HERE}&job={job.id}")
+    with desk.database.read() as connection:
+        assert jobs.job(connection, job.id).state is JobState.CANCELLED
+
+
+def test_an_option_out_of_bounds_starts_nothing(full_desk: tuple[Desk, Invented]) -> None:
+    desk, invented = full_desk
+    desk.opened("train")
+    with desk.database.read() as connection:
+        snapshot = snapshots.snapshots(connection, invented.project.id)[0]
+        before = len(jobs.jobs(connection))
+    data = desk.call(desk.handler("train", "start"), snapshot.id, "tiny", "", 0)
+    assert "epochs" in refusal_of(data)
+    with desk.database.read() as connection:
+        assert len(jobs.jobs(connection)) == before
+
+
+def test_a_file_becomes_prompts_tasks_and_later_a_snapshot(
+    full_desk: tuple[Desk, Invented], tmp_path: Path
+) -> None:
+    desk, _ = full_desk
+    desk.call(desk.handler("data", "create"), "tomatoes", "Be kind.", "pair", 2)
+    address = "?project=tomatoes"
+    source = tmp_path / "tips.jsonl"
+    source.write_text(
+        "\n".join(
+            json.dumps({"prompt": f"Tip {number}?", "chosen": "Water.", "rejected": "No idea."})
+            for number in range(12)
+        )
+    )
+    upload = _uploaded(desk, source)
+    told = desk.call(desk.handler("data", "bring_in"), upload, "detect", address=address)
+    assert "12 prompts, 24 responses, 12 choices" in told[1]
+    assert not Path(upload["path"]).exists(), "the upload stayed on the server"
+    made = desk.call(desk.handler("data", "make"), "1", address=address)
+    assert "12 new tasks" in made[0]
+    frozen = desk.call(desk.handler("data", "freeze"), address=address)
+    assert "ready to learn from" in frozen[0]
+    with desk.database.read() as connection:
+        project = project_named(connection, "tomatoes")
+        assert (project.overlap, project.guidelines, project.task_type) == (2, "Be kind.", "pair")
+        assert len(snapshots.snapshots(connection, project.id)) == 1
+
+
+def test_a_bad_file_is_refused_by_its_name_and_line_not_by_its_place(
+    full_desk: tuple[Desk, Invented], tmp_path: Path
+) -> None:
+    desk, _ = full_desk
+    source = tmp_path / "broken.jsonl"
+    source.write_text('{"prompt": "x", "chosen": 3, "rejected": "y"}\n')
+    upload = _uploaded(desk, source)
+    sentence = refusal_of(desk.call(desk.handler("data", "bring_in"), upload, "detect"))
+    assert "broken.jsonl, line 1" in sentence
+    assert upload["path"] not in sentence
+
+
+def test_policies_are_asked_and_studies_opened_through_the_queue(
+    full_desk: tuple[Desk, Invented],
+) -> None:
+    desk, invented = full_desk
+    desk.opened("models")
+    asked = desk.call(desk.handler("models", "send"), "Hello?", ["ppo-combined-1", "tiny"])
+    desk.opened("studies")
+    opened = desk.handler("studies", "open_study")
+    desk.call(opened, "ppo-combined-1", "tiny", "Strangers", "", 2)
+    with desk.database.read() as connection:
+        sample = jobs.job(connection, asked[0])
+        study = jobs.jobs(connection)[0]
+    assert sample.config["prompts"] == [[{"role": "user", "content": "Hello?"}]]
+    assert sample.config["keep"] is False
+    assert (study.kind, study.config["title"], study.config["overlap"]) == ("study", "Strangers", 2)
+    assert study.project == invented.project.id
+
+
+def _uploaded(desk: Desk, file: Path) -> dict[str, Any]:
+    reply = desk.client.post(
+        "/research/gradio_api/upload", files={"files": (file.name, file.read_bytes())}
+    )
+    assert reply.status_code == 200, reply.text
+    return {"path": reply.json()[0], "meta": {"_type": "gradio.FileData"}}

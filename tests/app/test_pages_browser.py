@@ -1,0 +1,192 @@
+"""The researcher's pages in Chromium, behind the whole server: they fit, move and refuse."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invented import Invented, fill
+from serving import Served
+
+from storage import jobs
+from storage.annotators import make_sign_in_link
+from storage.database import Database
+from storage.records import JobState
+from storage.settings import Settings
+
+pytestmark = pytest.mark.browser
+
+PAGES = ("", "data", "train", "models", "studies", "people")
+SCREENS = {
+    "wide": {"viewport": {"width": 1360, "height": 850}},
+    "phone": {
+        "viewport": {"width": 390, "height": 844},
+        "device_scale_factor": 2,
+        "is_mobile": True,
+        "has_touch": True,
+    },
+}
+
+
+@dataclass
+class Installation:
+    """A server with invented content, and a browser to look at it."""
+
+    address: str
+    database: Database
+    invented: Invented
+    chromium: Any
+
+    def open(self, **options: Any) -> Any:
+        """A page of a browser in which the administrator is signed in."""
+        with self.database.write() as connection:
+            token = make_sign_in_link(
+                connection,
+                self.invented.administrator.id,
+                now=datetime.now(UTC),
+                lifetime=timedelta(hours=1),
+            )
+        page = self.chromium.new_context(**options).new_page()
+        page.goto(f"{self.address}/sign-in/{token}")
+        page.get_by_role("button").click()
+        page.wait_for_url(re.compile("/research"))
+        return page
+
+
+@pytest.fixture(scope="module")
+def installation(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed.")
+    playwright = pytest.importorskip("playwright.sync_api")
+    data_dir = tmp_path_factory.mktemp("installation")
+    settings = Settings(data_dir=data_dir)
+    shutil.copy(sqlite_template, data_dir / "tandem.sqlite")
+    database = Database(settings.database)
+    invented = fill(database, settings, datetime.now(UTC), prompts=40)
+    served = Served(data_dir, "", with_pages=True)
+    served.start()
+    try:
+        with playwright.sync_playwright() as driver:
+            browser = driver.chromium.launch(
+                executable_path=chromium,
+                args=[
+                    "--headless",
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    "--disable-quic",
+                    "--no-first-run",
+                    "--disable-background-networking",
+                    "--disable-component-update",
+                    "--disable-sync",
+                ],
+            )
+            yield Installation(served.address, database, invented, browser)
+            browser.close()
+    finally:
+        served.kill()
+        database.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS)
+def test_every_page_fits_its_screen_and_asks_no_other_machine(
+    installation: Installation, screen: str, scheme: str
+) -> None:
+    page = installation.open(color_scheme=scheme, **SCREENS[screen])
+    errors: list[str] = []
+    foreign: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((installation.address, "data:", "blob:"))
+            else foreign.append(request.url)
+        ),
+    )
+    for path in PAGES:
+        page.goto(f"{installation.address}/research/{path}")
+        page.wait_for_selector(".t-account")
+        page.wait_for_selector("h1")
+        page.wait_for_timeout(1200)
+        wide, seen = page.evaluate(
+            "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
+        assert wide <= seen, f"/{path} is {wide} px wide on a screen of {seen} px"
+        assert page.locator("h1").count() == 1
+        assert page.locator(".t-refusal").count() == 0, page.locator(".t-refusal").inner_text()
+        assert "Tandem" in page.title()
+    assert errors == []
+    assert foreign == []
+    page.context.close()
+
+
+def test_a_run_started_from_the_form_moves_survives_a_reload_and_is_stopped(
+    installation: Installation,
+) -> None:
+    page = installation.open(**SCREENS["wide"])
+    home = f"{installation.address}/research/train?project=everyday+questions"
+    page.goto(home)
+    page.get_by_label("Combined reward model").check()
+    start = page.get_by_role("button", name="Start training").filter(visible=True)
+    epochs = page.get_by_label(re.compile("^Epochs")).filter(visible=True)
+    epochs.fill("0")
+    start.click()
+    page.get_by_text("epochs: input should be greater than or equal to 1").wait_for()
+    epochs.fill("3")
+    start.click()
+    page.wait_for_url(re.compile(r"job=[0-9a-f]+"))
+    identifier = re.findall(r"job=([0-9a-f]+)", page.url)[0]
+    page.get_by_text("Waits for the worker").wait_for()
+
+    with installation.database.write() as connection:
+        job = jobs.job(connection, identifier)
+        jobs.mark_running(connection, job.id, now=datetime.now(UTC))
+    for step, loss in ((1, 0.7), (2, 0.6), (3, 0.4)):
+        with installation.database.write() as connection:
+            jobs.record_progress(
+                connection,
+                job.id,
+                step=step,
+                total=10,
+                metrics={"train/loss": loss},
+                now=datetime.now(UTC),
+            )
+        page.get_by_text(f"{step} of 10").first.wait_for()
+        page.locator(".t-chart .t-key b", has_text=str(loss)).wait_for()
+
+    page.reload()
+    page.locator(".t-chart .t-key b", has_text="0.4").wait_for()
+    page.get_by_role("button", name="Stop this run").click()
+    page.get_by_text("stopping").first.wait_for()
+    with installation.database.read() as connection:
+        assert jobs.job(connection, job.id).cancel_asked
+    with installation.database.write() as connection:
+        jobs.finish(connection, job.id, JobState.CANCELLED, now=datetime.now(UTC))
+    page.get_by_text("Was stopped; its last checkpoint is kept.").wait_for()
+    page.context.close()
+
+
+def test_a_study_is_closed_only_after_a_second_thought(installation: Installation) -> None:
+    page = installation.open(**SCREENS["phone"])
+    page.goto(f"{installation.address}/research/studies?project=everyday+questions")
+    close = page.get_by_role("button", name="Close the study")
+    close.wait_for()
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    close.click()
+    page.wait_for_timeout(800)
+    assert page.get_by_text("Link for participants").is_visible()
+    page.once("dialog", lambda dialog: dialog.accept())
+    close.click()
+    page.locator(".t-verdict").wait_for()
+    assert not page.get_by_text("Link for participants").is_visible()
+    page.context.close()

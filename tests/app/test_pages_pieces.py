@@ -1,0 +1,177 @@
+"""What the pieces of the pages write, whatever they are given."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markupsafe import Markup
+
+from app.pages.charts import MOST_POINTS, _ticks, day_bars, line_chart
+from app.pages.fragments import Column, ago, count, duration, forest, interval, number, table
+from app.pages.overview import Standing, next_step
+from app.pages.runs import split_name
+from app.pages.visit import Visit
+from storage.records import Annotator, AnnotatorId, Project, ProjectId, Role
+
+NOW = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
+finite = st.floats(-1e6, 1e6, allow_nan=False)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5000), finite), min_size=1, max_size=400))
+def test_every_point_of_a_curve_is_drawn_inside_its_frame(points: list[tuple[int, float]]) -> None:
+    ordered = sorted(dict(points).items())
+    drawn = line_chart("Loss", "nats", {"train": ordered})
+    for path in re.findall(r'points="([^"]+)"', drawn):
+        places = [tuple(map(float, place.split(","))) for place in path.split()]
+        assert len(places) <= MOST_POINTS + 1
+        assert all(-0.1 <= x <= 360.1 for x, _ in places)
+    raw = re.findall(r'<polyline class="(?:t-raw )?t-s0" points="([^"]+)"', drawn)[0]
+    assert all(-0.1 <= float(place.split(",")[1]) <= 168.1 for place in raw.split())
+
+
+@given(finite, finite)
+def test_ticks_are_few_and_enclose_the_values(one: float, other: float) -> None:
+    low, high = min(one, other), max(one, other)
+    ticks = _ticks(low, high)
+    assert 2 <= len(ticks) <= 6
+    slack = 1e-9 * max(1.0, abs(low), abs(high))
+    assert ticks[0] <= low + slack
+    assert ticks[-1] >= high - slack
+
+
+def test_ticks_are_round_numbers() -> None:
+    # Three steps of about 0.21 each: the next round step is 0.25, from 0.25 below 0.31.
+    assert _ticks(0.31, 0.94) == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert _ticks(0.0, 7.2) == pytest.approx([0.0, 2.5, 5.0, 7.5])
+
+
+def test_numbers_that_are_none_are_left_out_and_nothing_at_all_draws_nothing() -> None:
+    drawn = line_chart("KL", "nats", {"train": [(1, 1.0), (2, math.nan), (3, 2.0)]})
+    assert "nan" not in drawn
+    assert line_chart("KL", "nats", {"train": [(1, math.nan)], "validation": []}) == ""
+
+
+def test_a_target_is_inside_the_frame_even_far_above_the_curve() -> None:
+    drawn = line_chart("KL", "nats", {"train": [(1, 0.1), (2, 0.2)]}, reference=8.0)
+    height = float(re.findall(r't-level"[^/]*y1="([\d.]+)"', drawn)[0])
+    assert 10 <= height <= 146
+
+
+def test_metrics_of_both_parts_share_a_chart() -> None:
+    assert split_name("train/loss") == ("loss", "train")
+    assert split_name("validation/loss") == ("loss", "validation")
+    assert split_name("loss") == ("loss", "train")
+    assert split_name("reward/combined") == ("reward/combined", "train")
+
+
+def test_an_interval_stands_where_its_numbers_say() -> None:
+    drawn = interval(
+        {"value": 0.74, "low": 0.67, "high": 0.81, "confidence": 0.95, "n": 148},
+        reference=0.57,
+        reference_name="always the longer:",
+    )
+    assert "<b>74 %</b> <small>67 to 81</small>" in drawn
+    assert "left:67.00%;right:calc(100% - 81.00%)" in drawn
+    assert 'left:57.00%" title="always the longer: 57 %"' in drawn
+    assert "too little data" in interval(None)
+
+
+def test_a_forest_puts_even_odds_in_the_middle() -> None:
+    drawn = forest([("a against b", {"value": 0.6, "low": 0.5, "high": 0.7})], ends=("no", "yes"))
+    assert "left:50.00%;right:30.00%" in drawn
+    assert "<b>60 %</b> <small>50 to 70</small>" in drawn
+
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+def test_whatever_is_filled_in_is_escaped() -> None:
+    for drawn in (
+        table([Column(HOSTILE)], [[HOSTILE]], caption=HOSTILE),
+        line_chart(HOSTILE, HOSTILE, {HOSTILE: [(1, 1.0)]}, hint=HOSTILE),
+        day_bars(HOSTILE, [(HOSTILE, 1)]),
+        forest([(HOSTILE, {"value": 0.6, "low": 0.5, "high": 0.7})], ends=(HOSTILE, HOSTILE)),
+    ):
+        assert isinstance(drawn, Markup)
+        assert "<script" not in drawn
+        assert "&lt;script&gt;" in drawn
+
+
+def test_amounts_and_times_read_as_people_write_them() -> None:
+    assert [count(1, "study", "studies"), count(0, "task"), number(12345)] == [
+        "1 study",
+        "0 tasks",
+        "12\u2009345",
+    ]
+    assert [duration(s) for s in (7.4, 59.7, 600, 7322, 200_000)] == [
+        "7 s",
+        "1 min 00 s",
+        "10 min 00 s",
+        "2 h 02 min",
+        "2 d 7 h",
+    ]
+    hours = NOW - timedelta(hours=5, minutes=20)
+    assert ">5 h ago</time>" in (ago(hours, NOW) or "")
+    assert ">1 day ago</time>" in (ago(NOW - timedelta(hours=30), NOW) or "")
+    assert ago(None, NOW) is None
+
+
+def _standing(**known: int) -> Standing:
+    counted = dict.fromkeys(("prompts", "responses", "tasks", "submissions"), 0)
+    counted |= {name: known.pop(name) for name in list(known) if name in counted}
+    done = dict.fromkeys(("snapshots", "rewards", "policies", "open_studies", "closed_studies"), 0)
+    return Standing(counts=counted, **(done | known))
+
+
+@pytest.mark.parametrize(
+    ("standing", "expected", "page"),
+    [
+        (_standing(), "Import prompts.", "data"),
+        (_standing(prompts=3, responses=6), "Make tasks.", "data"),
+        (_standing(prompts=3, tasks=3, submissions=2), "Collect judgements.", "/annotate"),
+        (_standing(prompts=3, tasks=3, submissions=80), "Freeze a snapshot.", "data"),
+        (_standing(prompts=3, submissions=80), "Freeze a snapshot.", "data"),
+        (_standing(prompts=3, tasks=3, submissions=2, snapshots=1), "Train a reward", "train"),
+        (
+            _standing(prompts=3, submissions=80, snapshots=1, rewards=1),
+            "Train a policy.",
+            "train",
+        ),
+        (
+            _standing(prompts=3, submissions=80, snapshots=1, rewards=1, policies=1),
+            "Ask people.",
+            "studies",
+        ),
+        (
+            _standing(
+                prompts=3, submissions=80, snapshots=1, rewards=1, policies=1, open_studies=1
+            ),
+            "Collect votes.",
+            "studies",
+        ),
+        (
+            _standing(
+                prompts=3, submissions=80, snapshots=1, rewards=1, policies=1, closed_studies=1
+            ),
+            "Go round again.",
+            "data",
+        ),
+    ],
+)
+def test_the_next_step_is_the_first_one_of_the_loop_that_is_not_done(
+    standing: Standing, expected: str, page: str
+) -> None:
+    project = Project(id=ProjectId("p"), name="tom & co", created=NOW)
+    who = Annotator(
+        id=AnnotatorId("a"), name="Ada", pseudonym="p", role=Role.RESEARCHER, created=NOW
+    )
+    visit = Visit(who=who, project=project, projects=[project], query={}, now=NOW)
+    title, way = next_step(standing, visit)
+    assert title.startswith(expected)
+    address = page if page.startswith("/") else f"/research/{page}?project=tom+%26+co"
+    assert f'href="{address}"' in way
