@@ -216,18 +216,19 @@ def _content(submission: Submission) -> str:
 
 
 def _is_known(connection: Connection, submission: Submission) -> bool:
+    """Whether it was kept before.
+
+    Raises:
+        InvalidAnswer: With other content.
+    """
     statement = select(_submissions.c.content).where(_submissions.c.id == submission.id)
     content = connection.scalar(statement)
     if content is not None and content != _content(submission):
-        raise _other_content(submission)
+        raise InvalidAnswer(
+            f"Submission {submission.id!r} was kept before with other content; give every answer an"
+            " id of its own."
+        )
     return content is not None
-
-
-def _other_content(submission: Submission) -> InvalidAnswer:
-    return InvalidAnswer(
-        f"Submission {submission.id!r} was kept before with other content; give every answer an id"
-        " of its own."
-    )
 
 
 def _mark_simulated(connection: Connection, batch: Sequence[Submission]) -> None:
@@ -262,9 +263,9 @@ def _insert(connection: Connection, batch: Sequence[Submission]) -> list[Submiss
         ) from error
     new = {one.id: one for one in reversed(batch) if one.id in inserted}
     for one in batch:
-        # Those that were there already, and those that came twice in this batch.
-        if (one.id not in new or new[one.id] is not one) and not _is_known(connection, one):
-            raise _other_content(one)
+        # Was it there already, or twice in this batch? Then it must say the same.
+        if new.get(one.id) is not one:
+            _is_known(connection, one)
     for table, parts in (
         (tables.comparisons, [(one, part) for one in new.values() for part in one.comparisons]),
         (tables.ratings, [(one, part) for one in new.values() for part in one.ratings]),

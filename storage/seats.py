@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Row, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, select, update
 
 from storage import tables
 from storage.records import AnnotatorId, AssignmentId, ProjectId, StudyId, TaskId
@@ -31,6 +31,14 @@ def within(project: ProjectId, study: StudyId | None) -> ColumnElement[bool]:
     """True of the tasks of a study, or of those of a project that belong to no study."""
     in_study = _tasks.c.study.is_(None) if study is None else _tasks.c.study == study
     return (_tasks.c.project == project) & in_study
+
+
+def given_within(project: ProjectId, study: StudyId | None) -> ColumnElement[bool]:
+    """True of the assignments of such tasks.
+
+    A join would say the same, but without statistics SQLite walks through the tasks for it.
+    """
+    return exists().where(_tasks.c.id == _assignments.c.task, within(project, study))
 
 
 def still_open(
@@ -57,7 +65,8 @@ def lock(connection: Connection, project: ProjectId) -> None:
 def free_expired(connection: Connection, project: ProjectId, now: datetime) -> None:
     """Give back the seats whose lease has run out. The project must be locked."""
     late = held & (_assignments.c.expires <= now)
-    of_project = select(_assignments.c.id).join(_tasks).where(late, _tasks.c.project == project)
+    here = exists().where(_tasks.c.id == _assignments.c.task, _tasks.c.project == project)
+    of_project = select(_assignments.c.id).where(late, here)
     freed: Counter[str] = Counter()
     for batch in in_batches(connection.scalars(of_project).all()):
         # `late` again, because one of them may have been judged since it was looked up.
@@ -84,11 +93,15 @@ def draw(
     """
     condition = still_open(annotator, project, study)
     known = connection.scalar(select(func.count()).select_from(_tasks).where(condition)) or 0
-    places = rng.permutation(known)[:count]
-    in_order = select(_tasks).where(condition).order_by(_tasks.c.id).limit(1)
+    places = rng.choice(known, size=min(count, known), replace=False)
+    # Any order will do, as long as it stays the same: this is the one of the index, so that
+    # nothing is sorted, and only the tasks that were drawn are read.
+    order = _tasks.c.project, _tasks.c.study, _tasks.c.free_seats, _tasks.c.id
+    in_order = select(_tasks.c.id).where(condition).order_by(*order).limit(1)
+    drawn = [connection.scalar(in_order.offset(int(place))) for place in places]
     return [
-        (connection.execute(in_order.offset(int(place))).one(), 1 / (known - earlier))
-        for earlier, place in enumerate(places)
+        (connection.execute(select(_tasks).where(_tasks.c.id == task)).one(), 1 / (known - earlier))
+        for earlier, task in enumerate(drawn)
     ]
 
 

@@ -129,12 +129,12 @@ tasks = Table(
     "tasks",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("project", ForeignKey("projects.id"), nullable=False, index=True),
+    Column("project", ForeignKey("projects.id"), nullable=False),
     Column("prompt", ForeignKey("prompts.id"), nullable=False),
     Column("responses", JSON, nullable=False),
     Column("type", String(50), nullable=False),
     Column("overlap", Integer, CheckConstraint("overlap >= 1", name="overlap"), nullable=False),
-    Column("study", ForeignKey("studies.id"), index=True),
+    Column("study", ForeignKey("studies.id")),
     # Seats nobody holds. It could be counted from the assignments, but then each draw of a task
     # would read them all. `storage.tasks` changes it only together with a seat.
     Column(
@@ -149,7 +149,7 @@ assignments = Table(
     "assignments",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("task", ForeignKey("tasks.id"), nullable=False, index=True),
+    Column("task", ForeignKey("tasks.id"), nullable=False),
     Column("annotator", ForeignKey("annotators.id"), nullable=False, index=True),
     # 0 ... overlap - 1 while the lease or the judgement holds the place, NULL once it expired.
     # The unique pair below is what makes over-collection impossible under any concurrency.
@@ -265,16 +265,8 @@ models = Table(
     Column("created", UtcDateTime, nullable=False),
 )
 
-Index("ix_tasks_project_study", tasks.c.project, tasks.c.study)
-_open = tasks.c.free_seats > 0
-Index(
-    "ix_tasks_open",
-    tasks.c.project,
-    tasks.c.study,
-    tasks.c.id,
-    sqlite_where=_open,
-    postgresql_where=_open,
-)
+# Draws the open tasks of a project or study without reading the tasks themselves.
+Index("ix_tasks_open", tasks.c.project, tasks.c.study, tasks.c.free_seats, tasks.c.id)
 _leased = assignments.c.seat.is_not(None) & assignments.c.submitted.is_(None)
 Index(
     "ix_assignments_leased",

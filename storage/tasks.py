@@ -103,8 +103,11 @@ def open_assignments(
     """What the annotator holds and has not judged, in the order in which it was leased."""
     statement = (
         select(_assignments)
-        .join(_tasks)
-        .where(seats.within(project, study), seats.held, _assignments.c.annotator == annotator)
+        .where(
+            seats.given_within(project, study),
+            seats.held,
+            _assignments.c.annotator == annotator,
+        )
         .order_by(_assignments.c.leased, _assignments.c.id)
     )
     return [_assignment(row) for row in connection.execute(statement)]
@@ -151,7 +154,9 @@ def lease(
             expires=expires,
         )
         ids.append(taken)
-    return [assignment(connection, one) for one in ids]
+    rows = connection.execute(select(_assignments).where(_assignments.c.id.in_(ids)))
+    found = {row.id: _assignment(row) for row in rows}
+    return [found[one] for one in ids]
 
 
 def progress(
@@ -161,13 +166,14 @@ def progress(
     study: StudyId | None = None,
 ) -> Progress:
     """How far an annotator is in a study, or in the tasks of a project that belong to no study."""
-    scope = seats.within(project, study)
-    seated = select(func.count(_assignments.c.submitted), func.count()).join(_tasks)
     theirs = (_assignments.c.annotator == annotator) & _assignments.c.seat.is_not(None)
-    done, holds = connection.execute(seated.select_from(_assignments).where(scope, theirs)).one()
+    seated = select(func.count(_assignments.c.submitted), func.count()).where(
+        theirs, seats.given_within(project, study)
+    )
+    done, holds = connection.execute(seated).one()
     number = select(func.count()).select_from(_tasks)
     fresh = connection.scalar(number.where(seats.still_open(annotator, project, study))) or 0
-    total = connection.scalar(number.where(scope)) or 0
+    total = connection.scalar(number.where(seats.within(project, study))) or 0
     return Progress(done=done, open=fresh + holds - done, total=total)
 
 
@@ -178,8 +184,7 @@ def _lean(
     turned = _assignments.c.turned
     statement = (
         select(turned, func.count())
-        .join(_tasks)
-        .where(seats.within(project, study), _assignments.c.annotator == annotator)
+        .where(seats.given_within(project, study), _assignments.c.annotator == annotator)
         .group_by(turned)
     )
     return sum(number if turned else -number for turned, number in connection.execute(statement))

@@ -87,6 +87,11 @@ def test_every_text_is_kept_or_refused_by_name(text: str) -> None:
         text.encode()
 
 
+def test_an_answer_written_for_a_study_says_so() -> None:
+    answers = [Response.of(PromptId("p"), "x", sampling=s) for s in ({}, {"study": "s"})]
+    assert [answer.study for answer in answers] == [None, "s"]
+
+
 def test_the_same_content_has_the_same_name_and_other_content_another() -> None:
     project = ProjectId("p")
     ids = [

@@ -189,16 +189,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tasks")),
     )
     op.create_index(
-        "ix_tasks_open",
-        "tasks",
-        ["project", "study", "id"],
-        unique=False,
-        sqlite_where=sa.text("free_seats > 0"),
-        postgresql_where=sa.text("free_seats > 0"),
+        "ix_tasks_open", "tasks", ["project", "study", "free_seats", "id"], unique=False
     )
-    op.create_index(op.f("ix_tasks_project"), "tasks", ["project"], unique=False)
-    op.create_index("ix_tasks_project_study", "tasks", ["project", "study"], unique=False)
-    op.create_index(op.f("ix_tasks_study"), "tasks", ["study"], unique=False)
     op.create_table(
         "assignments",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -228,7 +220,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("seat IS NOT NULL AND submitted IS NULL"),
         postgresql_where=sa.text("seat IS NOT NULL AND submitted IS NULL"),
     )
-    op.create_index(op.f("ix_assignments_task"), "assignments", ["task"], unique=False)
     op.create_table(
         "submissions",
         sa.Column("id", sa.String(length=64), nullable=False),
