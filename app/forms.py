@@ -134,8 +134,10 @@ def _input(name: str, schema: Mapping[str, Any], choices: Sequence[str] | None) 
                 list(choices or ()), multiselect=True, allow_custom_value=True, **common
             )
         case _ if "enum" in schema or "const" in schema:
-            named = schema.get("enum", [schema.get("const")])
-            drawn = gr.Dropdown([str(value) for value in named], **common)
+            named = [str(value) for value in schema.get("enum", [schema.get("const")])]
+            default = schema.get("default")
+            common["value"] = None if default is None else str(default)
+            drawn = gr.Dropdown(named, **common)
         case "integer" | "number" if not schema.get("optional"):
             # Bounds are told in the text and checked by the configuration, which names the option
             # in its sentence; Gradio's own check would not.

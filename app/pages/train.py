@@ -119,13 +119,12 @@ def _starter(
     database: Database, settings: Settings, kind: str, recipe: str, form: Form[RecipeConfig]
 ) -> Any:
     def start(visit: Visit, *values: Any) -> list[Any]:
-        config = {name: value for name, value in form.typed(values).items() if value is not None}
         job = enqueue(
             database,
             settings,
             kind=kind,
             recipe=recipe,
-            config=config,
+            config=form.typed(values),
             project=visit.chosen().id,
             now=visit.now,
         )

@@ -53,7 +53,10 @@ def sent_back(form: Form[RecipeConfig], config: RecipeConfig) -> list[Any]:
 
 
 def _payload(component: Any, value: Any) -> Any:
-    return str(value) if isinstance(component, gr.Dropdown) and isinstance(value, int) else value
+    if isinstance(component, gr.Dropdown) and isinstance(value, int):
+        return str(value)
+    # What a browser sends of an input that was left or made empty.
+    return "" if isinstance(component, gr.Textbox) and value is None else value
 
 
 FILLED = Everything.read(

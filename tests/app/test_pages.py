@@ -297,12 +297,19 @@ def test_a_run_is_queued_with_its_whole_configuration_and_stopped(
     with desk.database.read() as connection:
         snapshot = snapshots.snapshots(connection, invented.project.id)[0]
     start = desk.handler("train", "start")
-    data = desk.call(start, snapshot.id, "tiny", "mine", 3)
+    values = [component.value for component in start.inputs]
+    labels = [component.label for component in start.inputs]
+    for label, value in (("Snapshot", snapshot.id), ("Base", "tiny"), ("Name", "mine")):
+        values[labels.index(label)] = value
+    values[labels.index("Epochs")] = 3
+    values[labels.index("Layers")] = ""  # empty trains all
+    data = desk.call(start, *values)
     with desk.database.read() as connection:
         job = jobs.job(connection, data[0])
     assert job.state is JobState.QUEUED
     assert (job.kind, job.recipe) == ("reward", "preference")
     assert (job.config["base"], job.config["name"], job.config["epochs"]) == ("tiny", "mine", 3)
+    assert job.config["layers"] is None
     assert "seed" in job.config
     desk.call(desk.handler("train", "stop_run"), address=f"{HERE}&job={job.id}")
     with desk.database.read() as connection:
