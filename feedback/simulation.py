@@ -55,13 +55,13 @@ class GoldFeatures:
 # Chosen so that length says little: a complete ending and no rambling favour short answers,
 # structure and topic long ones, and the rest is a matter of what is said.
 GOLD_WEIGHTS: Mapping[str, float] = {
-    "address": 1.6,
+    "address": 1.8,
     "structure": 0.8,
-    "complete": 1.6,
+    "complete": 1.4,
     "topic": 0.8,
-    "repetition": -2.0,
+    "repetition": -1.5,
     "self_reference": -2.0,
-    "rambling": -1.5,
+    "rambling": -1.0,
 }
 GOLD_CONSTANT = -1.8
 

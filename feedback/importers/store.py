@@ -16,7 +16,7 @@ from typing import Any
 
 from feedback.importers.reading import choose, read_judged_prompts
 from feedback.importers.records import JudgedPrompt, Score, Verdict
-from storage.annotators import add_annotator, annotator_named
+from storage.annotators import add_annotator, annotator_named, set_active
 from storage.database import Connection, Database
 from storage.errors import InvalidData, NotFound
 from storage.judgements import counts, record_imported
@@ -224,7 +224,8 @@ class _Arrivals:
     def _annotator(self, name: str, kind: Kind) -> AnnotatorId:
         """The annotator of a file, the same in every file of the project."""
         if name not in self.annotators:
-            # Nobody can take such a name to sign in with, so no file speaks for a person here.
+            # Another name than any person's here, and kept out: no file speaks for somebody who
+            # signs in, and nobody signs in as somebody in a file.
             sign_in_name = f"file:{self.project.id}:{name}"
             try:
                 known = annotator_named(self.connection, sign_in_name)
@@ -232,6 +233,7 @@ class _Arrivals:
                 known = add_annotator(
                     self.connection, sign_in_name, role=Role.ANNOTATOR, kind=kind, now=self.now
                 )
+                set_active(self.connection, known.id, False)
             self.annotators[name] = known.id, known.kind
         annotator, known_kind = self.annotators[name]
         if known_kind != kind:

@@ -82,6 +82,7 @@ def test_a_line_of_both_arrives_whole(
     # The file's name for somebody is kept, but never under what others see.
     assert sorted(each.name.rpartition(":")[2] for each in who.values()) == ["ann", "bob"]
     assert not {"ann", "bob"} & set(who)
+    assert not any(each.active for each in who.values())
 
 
 def test_a_second_import_adds_nothing_even_in_another_order_and_later(
