@@ -39,7 +39,7 @@ CURVES = {
     "reward": ("Reward", "standard deviations"),
     "kl": ("KL from the start", "nats per answer"),
     "entropy": ("Entropy", "nats per token"),
-    "length": ("Answer length", "tokens"),
+    "response_length": ("Answer length", "tokens"),
     "clip_fraction": ("Clipped updates", "fraction"),
     "explained_variance": ("Explained variance", "fraction"),
 }

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.processes import own_environment, own_module
 from storage.errors import StorageFailed
 
 if TYPE_CHECKING:
@@ -39,17 +38,11 @@ def running_server(settings: Settings) -> Iterator[str]:
     log = settings.folder() / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(  # noqa: S603 - our own module, no shell
-            [sys.executable, "-m", "app.cli", "serve", "--host", "127.0.0.1", "--port", str(port)],
+            own_module("app.cli", "serve", "--host", "127.0.0.1", "--port", str(port)),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={
-                **os.environ,
-                "TANDEM_DATA_DIR": str(settings.data_dir),
-                "TANDEM_DATABASE_URL": settings.database,
-                "TANDEM_DEVICE": settings.device,
-                "TANDEM_PUBLIC_URL": address,
-            },
+            env=own_environment(settings, TANDEM_PUBLIC_URL=address),
             start_new_session=True,
         )
     try:

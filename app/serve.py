@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from app.importing import add_starter_project
+from app.processes import own_environment, own_module
 from app.progress import utc_now
 from storage.errors import StorageFailed
 
@@ -48,7 +50,6 @@ def serve(settings: Settings, *, with_worker: bool = True) -> None:
     database = Database(settings.database)
     database.migrate()
     _first_run(database)
-    from app.access import first_link
     from app.server import create_app
 
     config = uvicorn.Config(
@@ -62,7 +63,7 @@ def serve(settings: Settings, *, with_worker: bool = True) -> None:
         worker.start()
     sys.stderr.write(
         f"\n  Tandem is at {settings.address}\n"
-        f"  Sign in (the link works once): {first_link(database, settings, utc_now())}\n"
+        f"  {_way_in(database, settings)}\n"
         f"  Everything is kept in {settings.data_dir}. Stop with Ctrl-C.\n\n"
     )
     sys.stderr.flush()
@@ -101,13 +102,8 @@ class WorkerProcess:
         while not self._stopping.is_set():
             began = time.monotonic()
             process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [sys.executable, "-m", "app.cli", "worker", "--parent", str(os.getpid())],
-                env={
-                    **os.environ,
-                    "TANDEM_DATA_DIR": str(self._settings.data_dir.absolute()),
-                    "TANDEM_DATABASE_URL": self._settings.database,
-                    "TANDEM_DEVICE": self._settings.device,
-                },
+                own_module("app.cli", "worker", "--parent", str(os.getpid())),
+                env=own_environment(self._settings),
                 # Ctrl-C reaches a whole terminal group; the worker is to hear of it from us alone.
                 start_new_session=True,
             )
@@ -155,6 +151,24 @@ def _listen(host: str, port: int) -> socket.socket:
             " --port."
         ) from error
     return listener
+
+
+def _way_in(database: Database, settings: Settings) -> str:
+    """How to sign in: a fresh link until an administrator has used one, then how to get another.
+
+    Once somebody is in, a link at every start would be a way in for whoever reads the logs.
+    """
+    from app.access import first_link
+    from storage import annotators
+    from storage.records import Role
+
+    with database.read() as connection:
+        for person in annotators.annotators(connection):
+            if person.role is not Role.ADMINISTRATOR or not person.active:
+                continue
+            if annotators.has_signed_in(connection, person.id):
+                return f"For a new sign-in link: tandem users link {shlex.quote(person.name)}"
+    return f"Sign in (the link works once): {first_link(database, settings, utc_now())}"
 
 
 def _first_run(database: Database) -> None:

@@ -18,7 +18,6 @@ import os
 import platform
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.launchers import LAUNCHERS
+from app.processes import own_environment, own_module
 from app.progress import utc_now
 from storage import jobs
 from storage.records import Job, JobId, JobState
@@ -176,7 +176,7 @@ class Worker:
         device = self._devices.get()
         try:
             code = self._launch(
-                [sys.executable, "-m", "app.child", job, "--parent", str(os.getpid())],
+                own_module("app.child", job, "--parent", str(os.getpid())),
                 log=log_file(self._settings, job),
                 environment=_environment(self._settings, device),
                 patience=self._patience(job),
@@ -265,11 +265,7 @@ def _environment(settings: Settings, device: str) -> dict[str, str]:
         # it again, page by page; keeping it saved 13 % of the processor time of a training step.
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0"
         ":glibc.malloc.trim_threshold=34359738368",
-        **os.environ,
-        "TANDEM_DATA_DIR": str(settings.data_dir),
-        "TANDEM_DATABASE_URL": settings.database,
-        "TANDEM_DEVICE": device,
-        "PYTHONUNBUFFERED": "1",
+        **own_environment(settings, TANDEM_DEVICE=device, PYTHONUNBUFFERED="1"),
     }
 
 

@@ -116,6 +116,13 @@ def make_sign_in_link(
     return token
 
 
+def has_signed_in(connection: Connection, annotator_id: AnnotatorId) -> bool:
+    """Whether somebody has ever used a sign-in link."""
+    links = tables.sign_in_links
+    used = select(links.c.used).where(links.c.annotator == annotator_id, links.c.used.is_not(None))
+    return connection.execute(used).first() is not None
+
+
 def redeem(connection: Connection, token: str, *, now: datetime) -> Annotator:
     """Use a sign-in link up.
 

@@ -131,7 +131,7 @@ def processes(monkeypatch: pytest.MonkeyPatch, code: str) -> Iterator[list[Seque
         patience: Callable[[], float | None],
     ) -> int:
         started.append(command)
-        script = code.replace("JOB", command[3])
+        script = code.replace("JOB", command[4])
         return local(
             [sys.executable, "-c", script],
             log=log,
@@ -160,7 +160,7 @@ def test_a_job_runs_in_a_process_of_its_own(
     job = workshop.queue("reward", "combined", snapshot=workshop.snapshot.id)
     with processes(monkeypatch, FINISH) as started:
         assert Worker(workshop.settings, workshop.database).perform(job.id) is JobState.DONE
-    assert started[0][1:4] == ["-m", "app.child", job.id]
+    assert started[0][1:5] == ["-P", "-m", "app.child", job.id]
     assert workshop.job(job).result == {"made": 1}
 
 

@@ -53,7 +53,7 @@ def test_a_process_that_will_not_listen_is_killed_with_all_it_started(
     code = (
         "import pathlib, signal, subprocess, sys, time;"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-        "sub = 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)';"
+        "sub = 'import signal as s, time; s.signal(s.SIGTERM, s.SIG_IGN); time.sleep(60)';"
         "started = subprocess.Popen([sys.executable, '-c', sub]);"
         f"pathlib.Path({str(grandchild)!r}).write_text(str(started.pid));"
         "time.sleep(60)"
