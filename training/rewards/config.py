@@ -17,7 +17,8 @@ class Objective:
 
     comparison: Literal["ordinal", "bradley_terry"] | None = None
     rating: Literal["ordinal", "squared_error"] | None = None
-    aspect: str = "overall"
+    aspect: str | None = None
+    """None: the only one that was rated, or `overall`."""
 
 
 class RewardConfig(RecipeConfig):
@@ -60,6 +61,10 @@ class RewardConfig(RecipeConfig):
     checkpoint_every: Annotated[
         int, Field(ge=1, description="Steps between checkpoints, from which a killed run goes on")
     ] = 50
+    prompts: Annotated[
+        int | None,
+        Field(ge=1, description="Learn from so many prompts, drawn by the seed; empty takes all"),
+    ] = None
     seed: Annotated[int, Field(ge=0, lt=2**63, description="The same seed gives the same run")] = 0
 
     @property
@@ -76,7 +81,10 @@ RatingLoss = Annotated[
     Literal["ordinal", "squared_error"],
     Field(description="Learn the distances between the 7 ratings, or take them as equal"),
 ]
-Aspect = Annotated[str, Field(min_length=1, description="Which ratings to learn from")]
+Aspect = Annotated[
+    str | None,
+    Field(min_length=1, description="Which ratings to learn from; empty takes the only aspect"),
+]
 
 
 class PreferenceConfig(RewardConfig):
@@ -94,7 +102,7 @@ class AbsoluteConfig(RewardConfig):
     """Learn a reward from how good people found each response, from 1 to 7."""
 
     rating_loss: RatingLoss = "ordinal"
-    aspect: Aspect = "overall"
+    aspect: Aspect = None
 
     @property
     def objective(self) -> Objective:
@@ -105,7 +113,7 @@ class AbsoluteConfig(RewardConfig):
 class CombinedConfig(RewardConfig):
     """Learn one reward from comparisons and ratings together."""
 
-    aspect: Aspect = "overall"
+    aspect: Aspect = None
 
     @property
     def objective(self) -> Objective:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,13 @@ import torch
 from storage.errors import InvalidOption, TooLittleData
 from storage.files import write_folder
 from storage.recipes import Progress
-from storage.records import Split
+from storage.records import PromptId, Split
 from storage.snapshots import SnapshotData
 from training import backbone
 from training import checkpoints as kept
 from training.adapters import adapt
 from training.rewards.card import RECORD, read_record, write_record
-from training.rewards.config import RewardConfig
+from training.rewards.config import Objective, RewardConfig
 from training.rewards.fitting import Fit
 from training.rewards.judgements import JudgedRow, judged_rows
 from training.rewards.likelihood import Likelihood
@@ -79,11 +81,12 @@ def train(
 
     torch.manual_seed(config.seed)
     model = _model(config, backbone.pick_device(device))
-    rows, left_out = _rows(model, config, data, Split.TRAIN)
-    likelihood = Likelihood(config.objective, rows).to(model.device)
+    objective = _objective(config, data, progress)
+    rows, left_out = _rows(model, config, objective, data, Split.TRAIN)
+    likelihood = Likelihood(objective, rows).to(model.device)
     judgements = sum(map(likelihood.count, rows))
-    _refuse_too_few(judgements, left_out, config, data)
-    validation, _ = _rows(model, config, data, Split.VALIDATION)
+    _refuse_too_few(judgements, left_out, config, objective, data)
+    validation, _ = _rows(model, config, objective, data, Split.VALIDATION)
     to_validate = sum(map(likelihood.count, validation))
     if to_validate < FEWEST:
         progress.log(f"too few judgements to validate on ({to_validate}); keeping the last weights")
@@ -150,25 +153,71 @@ def _model(config: RewardConfig, device: torch.device) -> RewardModel:
     return model
 
 
+def _objective(config: RewardConfig, data: SnapshotData, progress: Progress) -> Objective:
+    """What to learn from, with the aspect that is meant when none was named.
+
+    A kind of judgements that is missing altogether leaves the recipe of the other kind, and that is
+    said in the log.
+
+    Raises:
+        TooLittleData: There are ratings, but none of the aspect; names those there are.
+    """
+    asked = config.objective
+    if not asked.rating:
+        return asked
+    aspects = sorted({one.aspect for one in data.ratings(Split.TRAIN)})
+    aspect = asked.aspect or (aspects[0] if len(aspects) == 1 else "overall")
+    if aspects and aspect not in aspects:
+        raise TooLittleData(
+            f"No ratings of the aspect {aspect!r} are in the train part of the snapshot. Rated"
+            f" aspects: {', '.join(aspects)}. Choose one of them with the option aspect."
+        )
+    if asked.comparison and not aspects:
+        progress.log("no ratings in the train part: learning from comparisons alone")
+    if asked.comparison and not data.comparisons(Split.TRAIN):
+        progress.log("no comparisons in the train part: learning from ratings alone")
+    return replace(asked, aspect=aspect)
+
+
+def _drawn(config: RewardConfig, prompts: set[PromptId]) -> set[PromptId]:
+    """The prompts to learn from: all, or as many as were asked for, the same ones each time."""
+    if config.prompts is None or config.prompts >= len(prompts):
+        return prompts
+    return set(random.Random(config.seed).sample(sorted(prompts), config.prompts))  # noqa: S311
+
+
 def _rows(
-    model: RewardModel, config: RewardConfig, data: SnapshotData, split: Split
+    model: RewardModel,
+    config: RewardConfig,
+    objective: Objective,
+    data: SnapshotData,
+    split: Split,
 ) -> tuple[list[JudgedRow], int]:
+    comparisons, ratings = data.comparisons(split), data.ratings(split)
+    if split is Split.TRAIN:
+        asked = {one.prompt_id for one in comparisons} | {one.prompt_id for one in ratings}
+        wanted = _drawn(config, asked)
+        comparisons = [one for one in comparisons if one.prompt_id in wanted]
+        ratings = [one for one in ratings if one.prompt_id in wanted]
     return judged_rows(
         model.tokenizer,
-        config.objective,
-        data.comparisons(split),
-        data.ratings(split),
+        objective,
+        comparisons,
+        ratings,
         max_tokens=config.max_tokens,
         row_tokens=config.batch_tokens,
     )
 
 
 def _refuse_too_few(
-    judgements: int, left_out: int, config: RewardConfig, data: SnapshotData
+    judgements: int,
+    left_out: int,
+    config: RewardConfig,
+    objective: Objective,
+    data: SnapshotData,
 ) -> None:
     if judgements >= FEWEST:
         return
-    objective = config.objective
     wanted = [
         *(["comparisons"] if objective.comparison else []),
         *([f"ratings of the aspect {objective.aspect!r}"] if objective.rating else []),
