@@ -105,7 +105,7 @@ def sign_in_pages(
             "<h1>Welcome to Tandem</h1>"
             "<p>This link is yours alone and works once. It keeps you signed in on this device for"
             " two weeks.</p>"
-            '<button class="primary" autofocus>Sign in</button>'
+            '<button class="primary">Sign in</button>'
         )
         return form(request, body, action=f"/sign-in/{token}", title="Sign in")
 

@@ -55,7 +55,7 @@ def _consent(study: Study, many: int) -> Markup:
         "<p>You will see questions, each with two answers written by computer programs. Say which"
         " answer you find better. There is no right or wrong; we want to know what you think.</p>"
         '<dl class="facts"><div><dt>Comparisons</dt><dd>{}</dd></div>'
-        "<div><dt>Time</dt><dd>about {} minute{}</dd></div></dl>"
+        "<div><dt>Time</dt><dd>about {} min</dd></div></dl>"
         "<h2>What is kept</h2>"
         "<ul><li>Your choices, when you made them and how long each took, under a made-up"
         " name.</li>"
@@ -68,4 +68,4 @@ def _consent(study: Study, many: int) -> Markup:
         "<span>I have read this and want to take part.</span></label>"
         '<button class="primary">Begin</button><p class="refusal" role="alert" hidden></p></form>'
         "<noscript><p>This page needs JavaScript.</p></noscript>"
-    ).format(simulated, many, minutes, "" if minutes == 1 else "s", study.code)
+    ).format(simulated, many, minutes, study.code)

@@ -156,6 +156,7 @@ class Widget {
     if (offline) this.view.sync(this.outbox?.fragile ? "fragile" : "offline", waiting);
     else if (waiting) this.view.sync("waiting", waiting);
     else if (refused.length) this.view.sync("refused", refused.length);
+    else if (!this.outbox) this.view.sync("connecting", 0);
     else this.view.sync("saved", 0);
     this.view.progress(this.#done, this.progress.done + this.progress.open);
     this.view.refused(refused.length > this.hidden ? refused : [], {

@@ -44,6 +44,7 @@ export const WORDS = {
   missing: { verdict: "say which is better", left: "rate A", right: "rate B" },
   still: (parts) => `Still to do: ${parts.join(", ")}.`,
   sync: {
+    connecting: () => "Connecting",
     saved: () => "All saved",
     waiting: (n) => `Saving ${n}`,
     offline: (n) => (n ? `Offline, ${n} kept here` : "Offline"),

@@ -1,0 +1,446 @@
+"""The annotation screen in a real browser: by mouse, by keys, on a phone, with the server gone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import ARMS, Web
+from serving import Served, serving
+
+from storage.annotators import annotator_named
+from storage.database import Database
+from storage.records import Project
+from storage.settings import Settings
+
+pytestmark = pytest.mark.browser
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = (
+    "--headless",
+    "--no-sandbox",  # tests run as root in containers
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WIDE = {"viewport": {"width": 1360, "height": 850}}
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "is_mobile": True,
+    "has_touch": True,
+}
+PATIENCE = 60_000
+"""Milliseconds; the machine may be busy."""
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed (apt-get install chromium).")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def web(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    folder = tmp_path_factory.mktemp("browser")
+    shutil.copy(sqlite_template, folder / "tandem.sqlite")
+    database = Database(f"sqlite:///{folder / 'tandem.sqlite'}")
+    yield Web(Settings(data_dir=folder), database, datetime.now(UTC))
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def server(web: Web, chromium: Any) -> Iterator[Served]:
+    url = f"sqlite:///{web.settings.data_dir / 'tandem.sqlite'}"
+    with serving(web.settings.data_dir, url, with_pages=True) as served:
+        yield served
+
+
+@pytest.fixture
+def visit(chromium: Any, server: Served) -> Iterator[Open]:
+    """Open a page. In the end, no script may have failed and nothing asked for elsewhere."""
+    contexts, failed, elsewhere = [], [], []
+
+    def watch(request: Any) -> None:
+        if not request.url.startswith((server.address, "data:", "blob:")):
+            elsewhere.append(request.url)
+
+    def open_page(**options: Any) -> Any:
+        context = chromium.new_context(base_url=server.address, **(options or WIDE))
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        page.on("request", watch)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert failed == []
+    assert elsewhere == []
+
+
+@pytest.fixture
+def project(web: Web, request: pytest.FixtureRequest) -> Project:
+    """A project for this test alone."""
+    return web.project(request.node.name, prompts=6)
+
+
+def sign_in(page: Any, web: Web, name: str, project: Project) -> None:
+    """Sign in by link and button, as somebody new or known, and wait for the first comparison."""
+    with web.database.read() as connection:
+        known = {one.name for one in _everybody(connection)}
+        person = annotator_named(connection, name) if name in known else None
+    page.goto(f"/sign-in/{web.token(person or web.person(name))}")
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/annotate/")
+    page.goto(f"/annotate/?project={project.name}")
+    wait_for_task(page)
+
+
+def _everybody(connection: Any) -> Any:
+    from storage.annotators import annotators
+
+    return annotators(connection)
+
+
+def wait_for_task(page: Any) -> None:
+    page.wait_for_selector(".tandem[data-state=task]")
+
+
+def choose(page: Any, name: str) -> None:
+    page.get_by_role("radio", name=name, exact=True).check()
+
+
+def press(page: Any, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def by_keys(page: Any, times: int) -> None:
+    for _ in range(times):
+        press(page, "ArrowRight", "4", "Shift+Digit6", "Enter")
+
+
+def expect_sync(page: Any, words: str) -> None:
+    sync_api.expect(page.locator("[data-part=sync]")).to_have_text(words, timeout=PATIENCE)
+
+
+def shown_answers(page: Any) -> list[str]:
+    return [page.locator(f"[data-part={side}]").inner_text() for side in ("left", "right")]
+
+
+@contextmanager
+def cut(page: Any, pattern: str) -> Iterator[None]:
+    page.route(pattern, lambda route: route.abort())
+    yield
+    page.unroute(pattern)
+
+
+def test_three_comparisons_by_mouse_and_three_by_keys(
+    visit: Open, web: Web, project: Project
+) -> None:
+    page = visit()
+    sign_in(page, web, "By mouse and keys", project)
+    expect_sync(page, "All saved")
+    for grade, left, right in (
+        ("A is much better", "7, Excellent", "1, Unusable"),
+        ("About equal", "4, Fair", "4, Fair"),
+        ("Both answers are bad", "2, Poor", "1, Unusable"),
+    ):
+        before = shown_answers(page)
+        choose(page, grade)
+        page.locator("[data-rating=left]").get_by_role("radio", name=left).check()
+        page.locator("[data-rating=right]").get_by_role("radio", name=right).check()
+        page.get_by_role("button", name="Submit").click()
+        assert shown_answers(page) != before
+    for keys in (
+        ("ArrowLeft", "ArrowLeft", "6", "Shift+Digit3", "Enter"),
+        ("ArrowLeft", "ArrowRight", "ArrowRight", "2", "Shift+Digit5", "Enter"),
+        ("b", "t", "5", "Shift+Digit5", "Enter"),
+    ):
+        press(page, *keys)
+    page.wait_for_selector(".tandem[data-state=finished]")
+    expect_sync(page, "All saved")
+    assert "You have judged everything" in page.inner_text(".pause")
+    assert page.inner_text(".count") == "6 of 6"
+    said = [
+        (
+            row.comparisons[0].choice,
+            row.comparisons[0].both_bad,
+            [int(r.value) for r in row.ratings],
+        )
+        for row in sorted(web.kept(project), key=lambda row: row.received)
+    ]
+    assert said == [
+        (-3, False, [7, 1]),
+        (0, False, [4, 4]),
+        (0, True, [2, 1]),
+        (-2, False, [6, 3]),
+        (1, False, [2, 5]),
+        (0, False, [5, 5]),
+    ]
+    assert all(0 < (row.active_seconds or 0) < 60 for row in web.kept(project))
+
+
+def test_an_unfinished_judgement_is_not_sent_but_says_what_is_missing(
+    visit: Open, web: Web, project: Project
+) -> None:
+    page = visit()
+    sign_in(page, web, "Too quick", project)
+    before = shown_answers(page)
+    press(page, "Enter")
+    assert (
+        page.inner_text("[data-part=said]") == "Still to do: rate A, rate B, say which is better."
+    )
+    press(page, "5", "ArrowLeft", "Enter")
+    assert page.inner_text("[data-part=said]") == "Still to do: rate B."
+    assert page.inner_text("[data-part=announce]") == "Still to do: rate B."
+    assert shown_answers(page) == before
+    press(page, "Shift+Digit2", "Enter")
+    assert shown_answers(page) != before
+    expect_sync(page, "All saved")
+    assert len(web.kept(project)) == 1
+
+
+def test_arrows_mean_the_rating_for_whoever_tabbed_into_it(
+    visit: Open, web: Web, project: Project
+) -> None:
+    page = visit()
+    sign_in(page, web, "By tabs", project)
+    page.locator("[data-rating=left] input").first.focus()
+    press(page, "Space", "ArrowRight", "ArrowRight")
+    assert page.locator("[data-rating=left] input:checked").get_attribute("value") == "3"
+    assert page.locator("[name=verdict]:checked").count() == 0
+    # A mouse click does not take the arrows away from the grade.
+    page.locator("[data-rating=right]").get_by_role("radio", name="5, Good").click()
+    press(page, "ArrowRight", "ArrowRight")
+    assert page.locator("[name=verdict]:checked").get_attribute("value") == "2"
+    assert page.locator("[data-rating=right] input:checked").get_attribute("value") == "5"
+
+
+def test_what_is_judged_while_the_server_is_dead_arrives_when_it_is_back(
+    visit: Open, web: Web, server: Served, project: Project
+) -> None:
+    page = visit()
+    sign_in(page, web, "Cut off", project)
+    by_keys(page, 1)
+    expect_sync(page, "All saved")
+    server.kill()
+    by_keys(page, 3)
+    expect_sync(page, "Offline, 3 kept here")
+    assert page.locator(".tandem").get_attribute("data-state") == "task"
+    by_keys(page, 2)
+    assert "You are offline" in page.inner_text(".pause")
+    expect_sync(page, "Offline, 5 kept here")
+    server.start()
+    expect_sync(page, "All saved")
+    page.wait_for_selector(".tandem[data-state=finished]")
+    assert len(web.kept(project)) == 6
+
+
+def test_a_lost_reply_is_sent_again_and_kept_once(visit: Open, web: Web, project: Project) -> None:
+    page = visit()
+    sign_in(page, web, "Unheard", project)
+    arrived = []
+
+    def lose(route: Any) -> None:
+        arrived.append(route.fetch().status)
+        route.abort()
+
+    page.route("**/api/v1/submissions", lose)
+    by_keys(page, 1)
+    expect_sync(page, "Offline, 1 kept here")
+    assert arrived[0] == 200
+    page.unroute("**/api/v1/submissions")
+    expect_sync(page, "All saved")
+    assert len(web.kept(project)) == 1
+    assert page.inner_text(".count") == "1 of 6"
+
+
+def test_a_reload_loses_nothing_and_shows_nothing_twice(
+    visit: Open, web: Web, project: Project
+) -> None:
+    page = visit()
+    sign_in(page, web, "Reloading", project)
+    with cut(page, "**/api/v1/submissions"):
+        judged = shown_answers(page)
+        by_keys(page, 1)
+        expect_sync(page, "Offline, 1 kept here")
+        page.reload()
+        wait_for_task(page)
+        assert shown_answers(page) != judged
+    expect_sync(page, "All saved")
+    by_keys(page, 5)
+    page.wait_for_selector(".tandem[data-state=finished]")
+    expect_sync(page, "All saved")
+    assert len(web.kept(project)) == 6
+
+
+def test_an_expired_login_asks_to_sign_in_and_sends_in_nobody_elses_place(
+    visit: Open, web: Web
+) -> None:
+    project = web.project("Shared device", prompts=6, overlap=2)
+    page = visit()
+    sign_in(page, web, "Expired", project)
+    page.context.clear_cookies()
+    by_keys(page, 1)
+    page.wait_for_url("**/sign-in?next=*")
+    sign_in(page, web, "On the same device", project)
+    expect_sync(page, "All saved")
+    assert web.kept(project) == []
+    sign_in(page, web, "Expired", project)
+    expect_sync(page, "All saved")
+    (kept,) = web.kept(project)
+    with web.database.read() as connection:
+        assert kept.annotator == annotator_named(connection, "Expired").pseudonym
+
+
+def test_a_refused_judgement_stays_in_sight_until_it_is_taken(
+    visit: Open, web: Web, project: Project
+) -> None:
+    page = visit()
+    sign_in(page, web, "Refused", project)
+    reason = {"error": "The time for this task ran out."}
+    page.route("**/submissions", lambda route: route.fulfill(status=409, json=reason))
+    by_keys(page, 1)
+    expect_sync(page, "1 not accepted")
+    box = page.get_by_role("alert")
+    assert "1 judgement could not be accepted" in box.inner_text()
+    assert reason["error"] in box.inner_text()
+    page.unroute("**/submissions")
+    page.reload()
+    wait_for_task(page)
+    expect_sync(page, "1 not accepted")
+    page.get_by_role("button", name="Hide for now").click()
+    expect_sync(page, "1 not accepted")
+    page.reload()
+    page.get_by_role("button", name="Try again").click()
+    expect_sync(page, "All saved")
+    sync_api.expect(page.get_by_role("alert")).to_have_count(0)
+    assert len(web.kept(project)) == 1
+
+
+def test_a_browser_that_keeps_nothing_still_sends_everything(
+    visit: Open, web: Web, project: Project
+) -> None:
+    page = visit()
+    page.add_init_script("Storage.prototype.setItem = () => { throw new Error('full'); }")
+    sign_in(page, web, "Private window", project)
+    with cut(page, "**/api/v1/submissions"):
+        by_keys(page, 2)
+        expect_sync(page, "Offline, 2 unsaved: keep this tab open")
+    expect_sync(page, "All saved")
+    assert len(web.kept(project)) == 2
+
+
+def test_a_participant_agrees_votes_and_is_thanked(visit: Open, web: Web, project: Project) -> None:
+    study = web.study(project)
+    page = visit(**PHONE)
+    page.goto(f"/study/{study.code}")
+    assert "Which answer is better?" in page.inner_text("h1")
+    page.get_by_role("button", name="Begin").tap()
+    assert page.locator("[data-state]").count() == 0, "nobody begins without agreeing"
+    page.get_by_label("I have read this and want to take part.").check()
+    page.get_by_role("button", name="Begin").tap()
+    wait_for_task(page)
+    assert not page.locator("[data-rating=left]").is_visible()
+    assert not any(arm in page.content() for arm in ARMS)
+    for _ in range(5):
+        before = shown_answers(page)
+        page.locator(".grades label").nth(5).tap()
+        page.get_by_role("button", name="Submit").tap()
+        assert shown_answers(page) != before
+    page.reload()
+    wait_for_task(page)
+    page.locator(".both-bad label").tap()
+    page.get_by_role("button", name="Submit").tap()
+    page.wait_for_selector(".tandem[data-state=finished]")
+    expect_sync(page, "All saved")
+    assert "Thank you!" in page.inner_text(".pause")
+    assert "6 choices" in page.inner_text(".pause")
+    said = [row.comparisons[0] for row in web.kept(project, study)]
+    assert sorted((one.choice, one.both_bad) for one in said) == [(0, True)] + [(2, False)] * 5
+    assert web.kept(project) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everything_fits_on_a_phone(visit: Open, web: Web, project: Project, scheme: str) -> None:
+    page = visit(**PHONE, color_scheme=scheme)
+    sign_in(page, web, f"On a phone, {scheme}", project)
+    width, inner = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert (width, inner) == (390, 390)
+    dock = page.locator(".dock").bounding_box()
+    assert dock["y"] + dock["height"] == pytest.approx(844, abs=1)
+    assert dock["height"] < 844 / 4
+    for label in page.locator(".grades label, .scale label, .both-bad label, .submit").all():
+        box = label.bounding_box()
+        assert box["height"] >= 44
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= 390
+    clipped = """[...document.querySelectorAll('.grades span, .both-bad span')]
+        .filter((one) => one.scrollWidth > one.parentElement.clientWidth).length"""
+    assert page.evaluate(clipped) == 0
+    left, right = (page.locator(f"[data-side={side}]").bounding_box() for side in ("left", "right"))
+    assert left["y"] < right["y"]
+    paper = page.evaluate("getComputedStyle(document.querySelector('.tandem')).backgroundColor")
+    channels = [int(number) for number in re.findall(r"\d+", paper)]
+    assert (max(channels) < 64) is (scheme == "dark")
+
+
+def test_answers_start_side_by_side_and_the_bar_stays_below_long_ones(
+    visit: Open, web: Web
+) -> None:
+    long = "\n\n".join(f"Paragraph {number} of a long answer." for number in range(80))
+    project = web.project("Long answers", prompts=2, answers=(long, "Short."))
+    page = visit()
+    sign_in(page, web, "Reading", project)
+    for scrolled in (0, 900):
+        page.mouse.wheel(0, scrolled)
+        page.wait_for_timeout(200)
+        left, right = (
+            page.locator(f"[data-part={side}]").bounding_box() for side in ("left", "right")
+        )
+        assert left["y"] == right["y"]
+        assert page.locator(".top").bounding_box()["y"] == pytest.approx(0, abs=1)
+        dock = page.locator(".dock").bounding_box()
+        assert dock["y"] + dock["height"] == pytest.approx(850, abs=1)
+        for side in ("left", "right"):
+            rating = page.locator(f"[data-rating={side}]").bounding_box()
+            assert rating["y"] + rating["height"] <= dock["y"] + 1
+    by_keys(page, 1)
+    assert page.evaluate("scrollY") == 0
+
+
+def test_the_screen_speaks_to_those_who_cannot_see_it(
+    visit: Open, web: Web, project: Project
+) -> None:
+    page = visit()
+    sign_in(page, web, "By ear", project)
+    assert page.locator("h1").all_inner_texts() == ["Compare two answers"]
+    verdict = page.get_by_role("radiogroup", name="Which answer is better?")
+    assert verdict.get_by_role("radio").count() == 8
+    for letter in "AB":
+        rating = page.get_by_role("group", name=f"How good is {letter}?")
+        assert rating.get_by_role("radio").count() == 7
+        assert page.get_by_role("article", name=f"Answer {letter}").count() == 1
+    assert page.get_by_role("progressbar").get_attribute("aria-valuenow") == "0"
+    assert page.locator("[data-part=sync]").get_attribute("role") == "status"
+    by_keys(page, 1)
+    sync_api.expect(page.locator("[data-part=announce]")).to_have_text("Comparison 2 is on screen.")
