@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from storage.errors import InvalidOption
+from training.quiet import quietly
 
 
 def adapt(
@@ -60,7 +61,8 @@ def adapt(
     config = LoraConfig(
         task_type=task, r=rank, lora_alpha=2 * rank, target_modules=sorted(linear), **options
     )
-    adapted = get_peft_model(model, config)
+    with quietly():
+        adapted = get_peft_model(model, config)
     # peft wrote down where the base was found on this machine; others look it up by its name.
     adapted.peft_config["default"].base_model_name_or_path = base
     return adapted

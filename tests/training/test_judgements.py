@@ -10,7 +10,7 @@ import numpy as np
 import planted
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.snapshots import ComparisonRow, RatingRow
@@ -20,6 +20,8 @@ from training.rewards.config import Objective
 from training.rewards.judgements import JudgedRow, Judgements, gather, judged_rows
 from training.rewards.likelihood import Likelihood
 from training.rewards.measures import pair_accuracy
+
+patient = settings(deadline=None)  # a busy machine is no failure
 
 BOTH = Objective(comparison="ordinal", rating="ordinal")
 COMPARED, RATED = planted.judgements(4)
@@ -78,6 +80,7 @@ def test_a_response_that_is_judged_often_is_read_once() -> None:
     assert len(rows[0].ratings) == 4
 
 
+@patient
 @given(st.integers(2, 9), st.integers(40, 300))
 def test_no_judgement_is_lost_or_doubled_however_small_the_rows(count: int, size: int) -> None:
     comparisons, ratings = many_answers(count)

@@ -6,11 +6,13 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from training import objectives
+
+patient = settings(deadline=None)  # a busy machine is no failure
 
 logits = st.floats(-15, 15)
 steps3 = st.lists(st.floats(-4, 4), min_size=3, max_size=3)
@@ -54,6 +56,7 @@ def test_squared_error_is_in_rating_points() -> None:
     assert loss.tolist() == [4.0, 1.0]
 
 
+@patient
 @given(logits, logits, st.floats(0, 1))
 def test_bradley_terry_does_not_care_which_response_is_named_first(
     first: float, second: float, p: float
@@ -63,6 +66,7 @@ def test_bradley_terry_does_not_care_which_response_is_named_first(
     assert float(one) == pytest.approx(float(other), abs=1e-9)
 
 
+@patient
 @given(logits, logits, st.integers(-3, 3), steps3)
 def test_graded_comparisons_do_not_care_which_side_a_response_stood_on(
     left: float, right: float, choice: int, steps: list[float]
@@ -77,6 +81,7 @@ def test_graded_comparisons_do_not_care_which_side_a_response_stood_on(
     assert float(one) == pytest.approx(float(other), rel=1e-9)
 
 
+@patient
 @given(logits, logits, logits, st.integers(-3, 3), steps3)
 def test_comparisons_only_see_the_difference_of_rewards(
     left: float, right: float, shift: float, choice: int, steps: list[float]
@@ -90,6 +95,7 @@ def test_comparisons_only_see_the_difference_of_rewards(
     assert float(one) == pytest.approx(float(moved), rel=1e-6)
 
 
+@patient
 @given(logits, steps6)
 def test_the_chances_of_all_categories_add_up_to_one(x: float, steps: list[float]) -> None:
     tau = objectives.ordered_thresholds(double(*steps))
@@ -98,6 +104,7 @@ def test_the_chances_of_all_categories_add_up_to_one(x: float, steps: list[float
     assert float(torch.exp(-losses).sum()) == pytest.approx(1, abs=1e-9)
 
 
+@patient
 @given(st.floats(-4, 4), st.integers(0, 6), steps6)
 def test_agrees_with_the_difference_of_two_logistic_functions(
     x: float, category: int, steps: list[float]
@@ -123,6 +130,7 @@ def test_two_steps_are_bradley_terry() -> None:
     torch.testing.assert_close(right_better, expected)
 
 
+@patient
 @given(steps6)
 def test_thresholds_are_in_order_whatever_the_parameters(steps: list[float]) -> None:
     tau = objectives.ordered_thresholds(double(*steps))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import torch
 from planted import QUICK
 
 from storage.errors import InvalidData, InvalidOption, TooLittleData, TrainingFailed
-from storage.snapshots import write_snapshot
-from training import backbone
+from storage.records import Split, split_of
+from storage.snapshots import SnapshotData, write_snapshot
+from training import backbone, objectives
 from training.rewards import REWARDS
 from training.rewards.scoring import RewardScorer
 
@@ -78,6 +80,29 @@ def test_the_weights_that_validate_best_are_kept(trained: Trained) -> None:
     metrics = json.loads((folder / "tandem.json").read_text())["metrics"]
     assert metrics["best_step"] == min(looks, key=looks.__getitem__)
     assert metrics["validation_loss"] == min(looks.values())
+
+
+def test_weights_that_validate_worse_later_are_not_the_ones_written(tmp_path: Path) -> None:
+    # What holds in the train part is upside down in the validation part, so the more it learns the
+    # worse it validates, and the first look is the best.
+    compared, _ = planted.judgements(150)
+    upside_down = [
+        replace(one, choice=-one.choice) if split_of(one.prompt) is Split.VALIDATION else one
+        for one in compared
+    ]
+    write_snapshot(tmp_path / "snapshot", upside_down, [])
+    metrics = train("preference", tmp_path / "snapshot", tmp_path, validate_every=8)
+    assert metrics["best_step"] < metrics["steps"]
+
+    scorer = RewardScorer.load(tmp_path / "model", device="cpu")
+    said = SnapshotData.open(tmp_path / "snapshot").comparisons(Split.VALIDATION)
+    loss = objectives.ordinal_comparison_loss(
+        torch.from_numpy(scorer.score([(one.prompt, one.left) for one in said])),
+        torch.from_numpy(scorer.score([(one.prompt, one.right) for one in said])),
+        torch.tensor([one.choice for one in said]),
+        torch.tensor(json.loads((tmp_path / "model/tandem.json").read_text())["learned"]["kappa"]),
+    )
+    assert float(loss.mean()) == pytest.approx(metrics["validation_loss"], abs=1e-5)
 
 
 def test_the_record_tells_where_the_model_came_from(trained: Trained, snapshot: Path) -> None:
@@ -276,8 +301,6 @@ def test_a_model_that_learned_nothing_is_refused(snapshot: Path, tmp_path: Path)
 
 
 def test_a_tie_pulls_rewards_together(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     compared, _ = planted.judgements(60)
     ties = [replace(one, choice=0) for one in compared]
     write_snapshot(tmp_path / "ties", ties, [])

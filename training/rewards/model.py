@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from training.batching import Row, collate
+from training.quiet import quietly
 
 
 class RewardModel(torch.nn.Module):
@@ -53,8 +54,9 @@ class RewardModel(torch.nn.Module):
         bare: Any = self.model
         # peft would ask the Hub whether the vocabulary grew; ours never does.
         options = {"save_embedding_layers": False} if isinstance(bare, PeftModel) else {}
-        bare.save_pretrained(folder, **options)
-        self.tokenizer.save_pretrained(folder)
+        with quietly():
+            bare.save_pretrained(folder, **options)
+            self.tokenizer.save_pretrained(folder)
 
     def forward(self, rows: Sequence[Row]) -> Tensor:
         """Rewards of all answers of the rows, in order, in logits and fp32, shape (N,)."""

@@ -16,6 +16,7 @@ from storage.recipes import Progress
 from storage.records import Message
 from training import backbone
 from training.batching import Row, by_length
+from training.quiet import quietly
 from training.rewards.card import read_record
 from training.rewards.model import RewardModel
 
@@ -73,14 +74,14 @@ class RewardScorer:
         self,
         conversations: Sequence[Conversation],
         *,
-        batch_tokens: int = 2048,
+        batch_tokens: int | None = None,
         progress: Progress | None = None,
     ) -> npt.NDArray[np.float32]:
         """Rewards of answers, each given what was said before it.
 
         Args:
             conversations: (messages, answer). Answers to the same messages are read together.
-            batch_tokens: Tokens per pass, padding included; lower it if memory runs out.
+            batch_tokens: Tokens per pass, padding included; by default what suits the device.
             progress: Told the number of conversations scored.
 
         Returns:
@@ -90,6 +91,8 @@ class RewardScorer:
         Raises:
             InvalidData: A conversation is longer than the model can read; nothing is cut.
         """
+        # Measured with SmolLM2-135M on a processor: 4096 tokens are a fifth slower than 1024.
+        batch_tokens = batch_tokens or (1024 if self.model.device.type == "cpu" else 16384)
         rows, members = self._rows(conversations, batch_tokens)
         rewards = np.zeros(len(conversations), dtype=np.float32)
         done = 0
@@ -158,5 +161,6 @@ def _with_adapter(
             f"{folder} has no adapter_model.safetensors; Tandem opens adapters in safetensors only."
         )
     model = backbone.load_scalar(base, dtype=dtype, device=device)
-    adapted: torch.nn.Module = PeftModel.from_pretrained(model, str(folder))
+    with quietly():
+        adapted: torch.nn.Module = PeftModel.from_pretrained(model, str(folder))
     return adapted.to(device)
