@@ -88,4 +88,13 @@ def _signal_group(leader: int, number: signal.Signals) -> None:
         os.killpg(leader, number)
 
 
+def how_it_ended(code: int) -> str:
+    """What an exit code says to a person."""
+    if code == -signal.SIGKILL:
+        return "The job's process was killed, most often because memory ran out."
+    if code < 0:
+        return f"The job's process was ended by {signal.Signals(-code).name}."
+    return f"The job's process ended with code {code} before it was done."
+
+
 LAUNCHERS: dict[str, Launcher] = {"local": local}

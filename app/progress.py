@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from storage import jobs
-from storage.errors import JobCancelled
+from storage.errors import JobCancelled, StorageFailed
 from storage.records import JobId
 
 if TYPE_CHECKING:
@@ -88,7 +88,13 @@ class DatabaseProgress:
         if metrics:
             self._waiting.append((step, {name: float(value) for name, value in metrics.items()}))
         if self._clock() - self._written >= WRITE_EVERY:
-            self.flush()
+            try:
+                self.flush()
+            except StorageFailed as error:
+                # Hours of work are not given up for a database that is busy: what waits goes with a
+                # later write, at the latest with the last one, which may fail.
+                logger.warning("%s", error)
+                self._written = self._clock()
 
     def log(self, line: str) -> None:
         """Write one line into the job's log: what the child process writes goes there."""

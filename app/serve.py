@@ -67,11 +67,13 @@ def serve(settings: Settings, *, with_worker: bool = True) -> None:
         f"  Everything is kept in {settings.data_dir}. Stop with Ctrl-C.\n\n"
     )
     sys.stderr.flush()
+    # uvicorn stops in good order and then raises the signal that stopped it once more. For SIGTERM
+    # too this is to be an exception, so that the worker is stopped by us.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
-        # uvicorn raises again the signal that it was stopped by; that is the clean end here.
-        pass
+        logger.info("Stopping.")
     finally:
         if worker is not None:
             worker.stop()

@@ -26,10 +26,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.launchers import LAUNCHERS
+from app.launchers import LAUNCHERS, how_it_ended
 from app.processes import own_environment, own_module
 from app.progress import utc_now
 from storage import jobs
+from storage.errors import StorageFailed
 from storage.records import Job, JobId, JobState
 
 if TYPE_CHECKING:
@@ -90,7 +91,10 @@ class Worker:
             self._start_queue()
             logger.info("The worker is ready; jobs run one at a time per device.")
             while not self._stopping.is_set():
-                self._hand_over()
+                try:
+                    self._hand_over()
+                except StorageFailed as error:
+                    logger.warning("%s", error)
                 self._stopping.wait(LOOP_EVERY)
             # Processes were asked to end through `patience`; what they did is in their checkpoints.
             while self._devices.qsize() < self._concurrency:
@@ -187,7 +191,7 @@ class Worker:
             # Returning would tell DBOS that the job is done. The process is about to end, and the
             # next worker finds the workflow unfinished, as after a crash.
             threading.Event().wait()
-        return self._close(job, _why(code))
+        return self._close(job, how_it_ended(code))
 
     def _patience(self, job: JobId) -> Callable[[], float | None]:
         """Look at the row now and then: a sign of life, and whether a person wants it stopped."""
@@ -199,8 +203,11 @@ class Worker:
                 return 0.0
             if time.monotonic() - looked >= LOOK_EVERY:
                 looked = time.monotonic()
-                with self._database.write() as connection:
-                    cancelled = jobs.beat(connection, job, now=self._now())
+                try:
+                    with self._database.write() as connection:
+                        cancelled = jobs.beat(connection, job, now=self._now())
+                except StorageFailed as error:
+                    logger.warning("%s", error)
             return CANCEL_PATIENCE if cancelled else None
 
         return patience
@@ -267,15 +274,6 @@ def _environment(settings: Settings, device: str) -> dict[str, str]:
         ":glibc.malloc.trim_threshold=34359738368",
         **own_environment(settings, TANDEM_DEVICE=device, PYTHONUNBUFFERED="1"),
     }
-
-
-def _why(code: int) -> str:
-    """What an exit code says to a person."""
-    if code == -signal.SIGKILL:
-        return "The job's process was killed, most often because memory ran out."
-    if code < 0:
-        return f"The job's process was ended by {signal.Signals(-code).name}."
-    return f"The job's process ended with code {code} before it was done."
 
 
 @contextmanager

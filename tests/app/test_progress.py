@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
+from typing import Any
 
 import pytest
 
 from app.progress import WRITE_EVERY, ConsoleProgress, DatabaseProgress
 from storage import jobs
 from storage.database import Database
-from storage.errors import JobCancelled, TrainingFailed
+from storage.errors import JobCancelled, StorageFailed, TrainingFailed
 from storage.records import Job, JobState
 
 
@@ -92,6 +93,23 @@ def test_a_wish_that_comes_after_the_last_step_does_not_undo_the_work(
         with database.write() as connection:
             jobs.ask_cancel(connection, job.id)
     assert curve(database, job) == [(2, "loss", 0.5)]
+
+
+def test_a_busy_database_costs_no_work_and_no_point(
+    database: Database, job: Job, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    with reporting(database, job, now, clock) as progress:
+        with monkeypatch.context() as patched:
+            patched.setattr(database, "write", busy)
+            progress.report(1, {"loss": 3.0})
+        clock.seconds = WRITE_EVERY
+        progress.report(2, {"loss": 2.0})
+    assert curve(database, job) == [(1, "loss", 3.0), (2, "loss", 2.0)]
+
+
+def busy() -> Any:
+    raise StorageFailed("The database was busy for too long.")
 
 
 def test_a_number_that_is_none_fails_the_job(database: Database, job: Job, now: datetime) -> None:

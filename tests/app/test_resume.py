@@ -49,6 +49,7 @@ def finish(workshop: Workshop, job: Job) -> Job:
         return workshop.wait_for_end(job)
 
 
+@pytest.mark.timeout(900)
 def test_reward_training_goes_on_from_its_checkpoint(workshop: Workshop) -> None:
     job = workshop.queue(
         "reward",
@@ -78,6 +79,7 @@ def test_reward_training_goes_on_from_its_checkpoint(workshop: Workshop) -> None
     assert not (workshop.settings.data_dir / "jobs" / job.id / "checkpoints").exists()
 
 
+@pytest.mark.timeout(900)
 def test_ppo_goes_on_from_its_checkpoint(workshop: Workshop) -> None:
     reward = workshop.queue(
         "reward",

@@ -90,6 +90,7 @@ def ends(process: int) -> bool:
     return not lives(process)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_it_prints_a_link_keeps_its_worker_alive_and_stops_cleanly(settings: Settings) -> None:
     with serving_in(settings) as server:
@@ -117,6 +118,13 @@ def test_it_prints_a_link_keeps_its_worker_alive_and_stops_cleanly(settings: Set
 
     with serving_in(settings) as server:
         server.said("For a new sign-in link: tandem users link administrator")
+        worker = server.worker()
+        server.process.terminate()
+        assert server.process.wait(30) == 0
+        assert ends(worker)
+
+    with serving_in(settings) as server:
+        server.said("The worker is ready")
         worker = server.worker()
         server.process.kill()
         server.process.wait()
