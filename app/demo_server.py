@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -38,7 +39,11 @@ def running_server(settings: Settings) -> Iterator[str]:
     log = settings.folder() / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(  # noqa: S603 - our own module, no shell
-            own_module("app.cli", "serve", "--host", "127.0.0.1", "--port", str(port)),
+            own_module(
+                "app.cli",
+                *("serve", "--host", "127.0.0.1", "--port", str(port)),
+                *("--parent", str(os.getpid())),
+            ),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -14,6 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from app.child import die_with
 from app.importing import add_starter_project
 from app.processes import own_environment, own_module
 from app.progress import utc_now
@@ -33,8 +34,12 @@ GRACE = 5
 """Seconds that open requests have to finish when the server stops."""
 
 
-def serve(settings: Settings, *, with_worker: bool = True) -> None:
-    """Run until Ctrl-C or SIGTERM, then stop both cleanly.
+def serve(settings: Settings, *, parent: int | None = None) -> None:
+    """Run until Ctrl-C or SIGTERM, then stop server and worker cleanly.
+
+    Args:
+        settings: Where everything is kept and where to listen.
+        parent: End with this process; None means run alone.
 
     Raises:
         StorageFailed: The port is taken, or the database cannot be used.
@@ -58,25 +63,25 @@ def serve(settings: Settings, *, with_worker: bool = True) -> None:
         timeout_graceful_shutdown=GRACE,
     )
     server = uvicorn.Server(config)
-    worker = WorkerProcess(settings) if with_worker else None
-    if worker is not None:
-        worker.start()
-    sys.stderr.write(
-        f"\n  Tandem is at {settings.address}\n"
-        f"  {_way_in(database, settings)}\n"
-        f"  Everything is kept in {settings.data_dir}. Stop with Ctrl-C.\n\n"
-    )
-    sys.stderr.flush()
     # uvicorn stops in good order and then raises the signal that stopped it once more. For SIGTERM
     # too this is to be an exception, so that the worker is stopped by us.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if parent is not None:
+        die_with(parent, signal.SIGTERM)
+    worker = WorkerProcess(settings)
+    worker.start()
     try:
+        sys.stdout.write(
+            f"\n  Tandem is at {settings.address}\n"
+            f"  {_way_in(database, settings)}\n"
+            f"  Everything is kept in {settings.data_dir}. Stop with Ctrl-C.\n\n"
+        )
+        sys.stdout.flush()
         server.run(sockets=[listener])
     except KeyboardInterrupt:
         logger.info("Stopping.")
     finally:
-        if worker is not None:
-            worker.stop()
+        worker.stop()
         database.close()
 
 
@@ -86,7 +91,6 @@ class WorkerProcess:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stopping = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
         # The process gets a signal when the thread that started it ends, so this thread lives on.
         self._thread = threading.Thread(target=self._keep_alive, name="worker", daemon=True)
 

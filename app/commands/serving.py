@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,9 @@ from cyclopts import Parameter
 
 from app.commands.home import AsJson, InHome
 from app.commands.output import tell, tell_json
+
+Parent = Annotated[int | None, Parameter(show=False)]
+"""Process that this one must not outlive; for our own use."""
 
 
 def _log_to_stderr() -> None:
@@ -29,12 +33,13 @@ def serve(
     public_url: Annotated[
         str | None, Parameter(help="What people type into the browser, behind a proxy.")
     ] = None,
+    parent: Parent = None,
 ) -> None:
     """Open Tandem in the browser: web server and worker in one."""
     from app.serve import serve as run
 
     _log_to_stderr()
-    run(home.settings(host=host, port=port, public_url=public_url))
+    run(home.settings(host=host, port=port, public_url=public_url), parent=parent)
 
 
 def worker(
@@ -44,7 +49,7 @@ def worker(
         list[str] | None,
         Parameter(help="One job runs on each at a time, e.g. cuda:0; may be given several times."),
     ] = None,
-    parent: Annotated[int | None, Parameter(show=False)] = None,
+    parent: Parent = None,
 ) -> None:
     """Work queued jobs off, here or on another machine with the same PostgreSQL database."""
     from app.worker import run
@@ -71,6 +76,8 @@ def demo(
     """
     from app.demo import run_demo, summary_lines
 
+    # Being told to end is to be an exception, so that the server and the folder go too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     result = run_demo(output, tiny=tiny, all_rewards=all_rewards)
     if as_json:
         tell_json(result)
