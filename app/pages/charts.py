@@ -20,6 +20,7 @@ WIDTH, HEIGHT = 360.0, 168.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 10.0, 22.0
 FEWEST_TO_SMOOTH = 25
 """Points of a series; fewer are easily read without."""
+MINUS = "\u2212"
 MOST_POINTS = 240
 """More points than this are fewer than two pixels apart; every k-th is drawn."""
 
@@ -53,8 +54,7 @@ def line_chart(
     if not values:
         return Markup("")
     values += [] if reference is None else [reference]
-    ticks = _ticks(min(values), max(values))
-    low, high = min(ticks[0], *values), max(ticks[-1], *values)
+    low, high = _range(values)
     first, last = min(steps), max(steps)
 
     def x(step: float) -> float:
@@ -67,8 +67,8 @@ def line_chart(
     grid = joined(
         Markup(
             '<line x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text x="{}" y="{:.1f}">{}</text>'
-        ).format(LEFT, WIDTH - RIGHT, y(tick), y(tick), LEFT - 6, y(tick) + 4, _short(tick))
-        for tick in ticks
+        ).format(LEFT, WIDTH - RIGHT, y(tick), y(tick), LEFT - 6, y(tick) + 4, text)
+        for tick, text in _ticks(low, high)
     )
     level = (
         Markup('<line class="t-level" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
@@ -156,16 +156,32 @@ def _thinned(points: Points) -> Points:
     return [*points[:-1:every], points[-1]]
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Three to five round numbers from at or below `low` to at or above `high`."""
-    if high - low < 1e-9 * max(1.0, abs(high)):
-        reach = abs(high) / 10 or 1.0
-        low, high = low - reach, high + reach
-    rough = (high - low) / 3
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """The lowest and the highest value, apart enough to draw a scale between."""
+    low, high = min(values), max(values)
+    if high - low > 1e-9 * max(abs(low), abs(high)):
+        return low, high
+    return (low - abs(low) / 10, high + abs(high) / 10) if high else (0.0, 1.0)
+
+
+def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Two to five round numbers from `low` to `high`, and how they are written."""
+    rough = (high - low) / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
-    start, stop = math.floor(low / step), math.ceil(high / step)
-    return [index * step for index in range(start, stop + 1)]
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    # As many decimals as the step has, so that two ticks never read the same.
+    decimals = max(0, 1 - math.floor(math.log10(step)))
+    far = step < 1e-4 or max(abs(low), abs(high)) >= 1e5
+
+    def written(tick: float) -> str:
+        if far:
+            return f"{tick:.2g}"
+        text = f"{tick:.{decimals}f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        return ("0" if text == "-0" else text).replace("-", MINUS)
+
+    return [(index * step, written(index * step)) for index in range(first, last + 1)]
 
 
 def _short(value: float) -> str:
@@ -174,4 +190,4 @@ def _short(value: float) -> str:
         return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
     if abs(value) >= 100:
         return f"{value:.0f}"
-    return f"{value:.3g}".replace("-", "\u2212")
+    return f"{value:.3g}".replace("-", MINUS)

@@ -45,7 +45,7 @@ from storage.prompts import responses
 from storage.records import Project, ProjectId, Snapshot, Split
 from storage.settings import Settings
 from storage.tasks import tasks
-from training.places import DEFAULT_BASE, TINY
+from training.places import DEFAULT_BASE
 
 DETECT = "detect"
 GO_TO_PROJECT = """(name) => { location.search = '?project=' + encodeURIComponent(name); }"""
@@ -193,7 +193,7 @@ def _draw_answers(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         SampleJob,
         first=("policies", "limit"),
         omit=("prompts", "keep"),
-        choices={"policies": [DEFAULT_BASE, TINY]},
+        choices={"policies": [DEFAULT_BASE]},
     )
     with gr.Row(elem_classes="t-actions"):
         go = gr.Button("Sample answers")
@@ -202,7 +202,7 @@ def _draw_answers(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     def offer(_: Visit) -> Any:
         with database.read() as connection:
             known = models.models(connection, "policy")
-        return gr.Dropdown([*(model.name for model in known), DEFAULT_BASE, TINY])
+        return gr.Dropdown([*(model.name for model in known), DEFAULT_BASE])
 
     def sample(visit: Visit, *values: Any) -> Markup:
         enqueue(

@@ -34,12 +34,12 @@ from evaluation.studies import results
 from evaluation.verdict import StudyResult
 from storage import jobs, models, studies
 from storage.database import Database
-from storage.errors import TooLittleData
+from storage.errors import InvalidOption, TooLittleData
 from storage.judgements import judgements
 from storage.records import Study
 from storage.settings import Settings
 from storage.tasks import tasks
-from training.places import DEFAULT_BASE, TINY
+from training.places import DEFAULT_BASE
 
 ASK_FIRST = """(...values) => {
     if (!confirm('Close the study for good? It takes no more votes then.')) throw new Error('kept');
@@ -92,11 +92,13 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     def offer(_: Visit) -> list[Any]:
         with database.read() as connection:
             known = models.models(connection, "policy")
-        names = [*(model.name for model in known), DEFAULT_BASE, TINY]
+        names = [*(model.name for model in known), DEFAULT_BASE]
         newest = known[0].name if known else None
         return [gr.Dropdown(names, value=newest), gr.Dropdown(names, value=DEFAULT_BASE)]
 
     def open_study(visit: Visit, first: str, second: str, *values: Any) -> list[Any]:
+        if first == second:
+            raise InvalidOption("policies", "a study needs two different ones", first)
         enqueue(
             database,
             settings,

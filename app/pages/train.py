@@ -21,7 +21,7 @@ from storage.database import Database
 from storage.recipes import RecipeConfig
 from storage.records import Job, JobId, JobState, Snapshot
 from storage.settings import Settings
-from training.places import DEFAULT_BASE, TINY
+from training.places import DEFAULT_BASE
 from training.policies import POLICIES
 from training.rewards import REWARDS
 
@@ -100,7 +100,7 @@ def _forms() -> tuple[dict[tuple[str, str], Form[RecipeConfig]], dict[tuple[str,
             forms[kind, name] = draw_form(
                 job_config(kind, name),
                 first=FIRST[kind],
-                choices={"snapshot": [], "base": [DEFAULT_BASE, TINY], "start": [], "rewards": []},
+                choices={"snapshot": [], "base": [DEFAULT_BASE], "start": [], "rewards": []},
             )
             buttons[kind, name] = gr.Button("Start training", variant="primary")
         places[f"{kind}/{name}"] = place
@@ -152,7 +152,7 @@ def _choices(
     offered = {
         "snapshot": gr.Dropdown(frozen, value=frozen[0][1] if frozen else None),
         "rewards": gr.Dropdown(rewards, value=rewards[:1]),
-        "start": gr.Dropdown([DEFAULT_BASE, *policies, TINY]),
+        "start": gr.Dropdown([DEFAULT_BASE, *policies]),
     }
     return [offered[name] for form in forms.values() for name in _menus(form)]
 

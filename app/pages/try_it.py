@@ -17,7 +17,7 @@ from storage import jobs, models
 from storage.errors import InvalidOption, NotFound
 from storage.records import Job, JobId, JobState
 from storage.settings import Settings
-from training.places import DEFAULT_BASE, TINY
+from training.places import DEFAULT_BASE
 
 MOST_POLICIES = 4
 """More columns than this are too narrow to read."""
@@ -56,7 +56,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         with database.read() as connection:
             known = models.models(connection, "policy")
         names = [model.name for model in known]
-        return gr.Dropdown([*names, DEFAULT_BASE, TINY], value=[*names[:1], DEFAULT_BASE])
+        return gr.Dropdown([*names, DEFAULT_BASE], value=[*names[:1], DEFAULT_BASE])
 
     def send(visit: Visit, text: str, chosen: list[str], *options: Any) -> list[Any]:
         if not text.strip():

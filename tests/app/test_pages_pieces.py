@@ -7,11 +7,11 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from app.pages.charts import MOST_POINTS, _ticks, day_bars, line_chart
+from app.pages.charts import MOST_POINTS, _range, _ticks, day_bars, line_chart
 from app.pages.fragments import Column, ago, count, duration, forest, interval, number, table
 from app.pages.overview import Standing, next_step
 from app.pages.runs import split_name
@@ -22,6 +22,7 @@ NOW = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(st.integers(0, 5000), finite), min_size=1, max_size=400))
 def test_every_point_of_a_curve_is_drawn_inside_its_frame(points: list[tuple[int, float]]) -> None:
     ordered = sorted(dict(points).items())
@@ -34,20 +35,35 @@ def test_every_point_of_a_curve_is_drawn_inside_its_frame(points: list[tuple[int
     assert all(-0.1 <= float(place.split(",")[1]) <= 168.1 for place in raw.split())
 
 
-@given(finite, finite)
-def test_ticks_are_few_and_enclose_the_values(one: float, other: float) -> None:
-    low, high = min(one, other), max(one, other)
+@settings(deadline=None)  # the machine may be busy
+@given(st.lists(finite, min_size=1))
+def test_ticks_are_few_lie_inside_and_read_differently(values: list[float]) -> None:
+    low, high = _range(values)
+    assert low <= min(values) <= max(values) <= high
     ticks = _ticks(low, high)
-    assert 2 <= len(ticks) <= 6
-    slack = 1e-9 * max(1.0, abs(low), abs(high))
-    assert ticks[0] <= low + slack
-    assert ticks[-1] >= high - slack
+    assert 2 <= len(ticks) <= 5
+    slack = 1e-6 * (high - low)
+    assert all(low - slack <= tick <= high + slack for tick, _ in ticks)
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(st.floats(-100, 100), st.floats(0.01, 100))
+def test_no_two_ticks_read_the_same(low: float, width: float) -> None:
+    ticks = _ticks(low, low + width)
+    assert len({text for _, text in ticks}) == len(ticks)
 
 
 def test_ticks_are_round_numbers() -> None:
-    # Three steps of about 0.21 each: the next round step is 0.25, from 0.25 below 0.31.
-    assert _ticks(0.31, 0.94) == pytest.approx([0.25, 0.5, 0.75, 1.0])
-    assert _ticks(0.0, 7.2) == pytest.approx([0.0, 2.5, 5.0, 7.5])
+    # A quarter of the range is 0.1575, so the next round step is 0.2; likewise 1.8 and 2.
+    assert [text for _, text in _ticks(0.31, 0.94)] == ["0.4", "0.6", "0.8"]
+    assert [text for _, text in _ticks(0.0, 7.2)] == ["0", "2", "4", "6"]
+    assert [text for _, text in _ticks(5.545, 5.5546)] == ["5.545", "5.5475", "5.55", "5.5525"]
+    assert [text for _, text in _ticks(-0.3, 0.1)] == ["−0.3", "−0.2", "−0.1", "0", "0.1"]
+
+
+def test_a_constant_has_a_scale_around_it() -> None:
+    assert _range([0.0, 0.0]) == (0.0, 1.0)
+    assert _range([2.0]) == pytest.approx((1.8, 2.2))
 
 
 def test_numbers_that_are_none_are_left_out_and_nothing_at_all_draws_nothing() -> None:
