@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from platformdirs import user_data_path
 from pydantic import Field
@@ -31,7 +32,8 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The URL of the database in use."""
-        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'tandem.sqlite'}"
+        file = quote(str(self.data_dir.absolute() / "tandem.sqlite"))
+        return self.database_url or f"sqlite:///{file}"
 
     @property
     def address(self) -> str:

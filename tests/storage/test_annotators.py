@@ -80,8 +80,10 @@ class TestLinks:
         kept = ann(database, now)
         with database.write() as connection:
             token = annotators.make_sign_in_link(connection, kept.id, now=now, lifetime=HOUR)
+            assert not annotators.has_signed_in(connection, kept.id)
         with database.write() as connection:
             assert annotators.redeem(connection, token, now=now + HOUR / 2) == kept
+            assert annotators.has_signed_in(connection, kept.id)
         with pytest.raises(NotAllowed, match="used already"), database.write() as connection:
             annotators.redeem(connection, token, now=now + HOUR / 2)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from storage.database import Database
 from storage.errors import NotAllowed, StorageFailed
 from storage.settings import Settings
 
@@ -22,6 +23,15 @@ def test_everything_has_a_default() -> None:
     assert settings.data_dir.name == "tandem"
     assert settings.database == f"sqlite:///{settings.data_dir}/tandem.sqlite"
     assert settings.address == "http://127.0.0.1:7860"
+
+
+def test_any_folder_name_will_do(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "Grüße? 100%20 #1")
+    database = Database(settings.database)
+    database.migrate()
+    database.close()
+    assert database.name == str(settings.data_dir / "tandem.sqlite")
+    assert (settings.data_dir / "tandem.sqlite").is_file()
 
 
 def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

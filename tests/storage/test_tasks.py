@@ -84,6 +84,14 @@ def test_what_is_open_comes_back_first_and_renewed(desk: Desk) -> None:
     assert [one.id for one in desk.lease(ann, 2)] == [one.id for one in held[:2]]
 
 
+def test_what_is_on_the_screen_is_not_drawn_again(desk: Desk) -> None:
+    desk.tasks(1, overlap=3)
+    ann = desk.person()
+    (first,) = desk.lease(ann)
+    assert [one.id for one in desk.lease(ann, 3)] == [first.id]
+    assert list(free_seats(desk).values()) == [2]
+
+
 def test_nobody_gets_a_task_twice_and_none_is_given_too_often(desk: Desk) -> None:
     desk.tasks(3, overlap=2)
     people = desk.people(3)
