@@ -87,7 +87,11 @@ def evaluate_reward_rows(
     device: str = "auto",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The report card of a reward model on judgements from anywhere. Each answer is scored once."""
+    """The report card of a reward model on judgements from anywhere. Each answer is scored once.
+
+    Judgements of conversations that are longer than the model can read are left out, as they are in
+    training, and a warning says how many.
+    """
     from training.rewards.scoring import RewardScorer  # noqa: PLC0415 - torch, only where it is used
 
     conversations: dict[tuple[str, str], tuple[Sequence[Message], str]] = {}
@@ -99,9 +103,19 @@ def evaluate_reward_rows(
     if not conversations:
         raise TooLittleData("There are no judgements to hold rewards against.")
     scorer = RewardScorer.load(folder, device=device)
-    scores = scorer.score(list(conversations.values()), progress=progress)
-    reward = dict(zip(conversations, np.asarray(scores, dtype=float).tolist(), strict=True))
-    return reward_report_card(
+    fits = scorer.fits(list(conversations.values()))
+    read = [key for key, fit in zip(conversations, fits, strict=True) if fit]
+    scores = scorer.score([conversations[key] for key in read], progress=progress)
+    reward = dict(zip(read, np.asarray(scores, dtype=float).tolist(), strict=True))
+    known = [
+        row
+        for row in comparisons
+        if {(row.prompt_id, row.left), (row.prompt_id, row.right)} <= reward.keys()
+    ]
+    rated = [row for row in ratings if (row.prompt_id, row.response) in reward]
+    left_out = len(comparisons) - len(known) + len(ratings) - len(rated)
+    comparisons, ratings = known, rated
+    card = reward_report_card(
         [reward[row.prompt_id, row.left] for row in comparisons],
         [reward[row.prompt_id, row.right] for row in comparisons],
         comparisons,
@@ -110,6 +124,12 @@ def evaluate_reward_rows(
         training=training,
         rng=np.random.default_rng(seed),
     )
+    if left_out:
+        card["warnings"].append(
+            f"{left_out} judgements were left out, as their conversations are longer than the model"
+            " can read."
+        )
+    return card
 
 
 def reward_report_card(

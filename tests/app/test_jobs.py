@@ -164,6 +164,17 @@ def test_a_job_runs_in_a_process_of_its_own(
     assert workshop.job(job).result == {"made": 1}
 
 
+def test_a_job_that_is_over_is_not_run_again(
+    workshop: Workshop, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = running(workshop, now)
+    with workshop.database.write() as connection:
+        jobs.finish(connection, job.id, JobState.DONE, result={"made": 1}, now=now)
+    with processes(monkeypatch, FINISH) as started:
+        assert Worker(workshop.settings, workshop.database).perform(job.id) is JobState.DONE
+    assert started == []
+
+
 @pytest.mark.parametrize(
     ("code", "why"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from evaluation.report_card import (
     reward_report_card,
 )
 from storage.errors import InvalidData, TooLittleData
-from storage.records import Split
+from storage.records import ResponseId, Split
 from storage.snapshots import ComparisonRow, RatingRow, SnapshotData
 
 
@@ -270,3 +271,13 @@ def test_a_real_model_that_learnt_the_taste_gets_a_good_card(
         device="cpu",
     )
     assert again == card
+
+
+def test_what_the_model_cannot_read_is_left_out_and_told(
+    reward_model: Callable[[], Path], snapshot_folder: Path
+) -> None:
+    rows = SnapshotData.open(snapshot_folder).comparisons(Split.TEST)
+    endless = replace(rows[0], left_id=ResponseId("endless"), left="and so on " * 1000)
+    card = evaluate_reward_rows(reward_model(), [*rows, endless], [], device="cpu")
+    assert card["pairs"] == len(rows)
+    assert any(warning.startswith("1 judgements were left out, as") for warning in card["warnings"])

@@ -106,6 +106,16 @@ class RewardScorer:
                     progress.report(done, total=len(conversations))
         return rewards
 
+    def fits(self, conversations: Sequence[Conversation]) -> list[bool]:
+        """Which conversations the model can read whole; `score` refuses the others."""
+        tokenizer = self.model.tokenizer
+        return [
+            len(backbone.chat_ids(tokenizer, messages))
+            + len(backbone.answer_ids(tokenizer, answer))
+            <= self.model.context
+            for messages, answer in conversations
+        ]
+
     def standardise(self, rewards: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Rewards in standard deviations above the mean of the snapshot's responses.
 
