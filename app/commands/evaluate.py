@@ -89,8 +89,9 @@ def tell_card(card: dict[str, Any]) -> None:
     for name, value in card.items():
         if isinstance(value, dict) and "low" in value:
             tell(f"{name}: {written_estimate(value)}  n={value['n']}")
-        elif name != "warnings":
-            tell(f"{name}: {value}")
+        elif value is None or isinstance(value, str | int | float):
+            # Lists of numbers are for figures.
+            tell(f"{name}: {'-' if value is None else value}")
     _warn(card)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from app.commands.evaluate import tell_card
 from app.commands.home import AsJson, InHome, ProjectName, project_called
 from app.commands.options import read_options, with_options
 from app.commands.output import note, tell, tell_json, tell_table, written_estimate
@@ -74,11 +74,16 @@ def show(
     if as_json:
         tell_json(described)
         return
+    metrics = described.pop("metrics")
     for label, value in described.items():
         tell(f"{label}: {value}")
+    tell_card({name: value for name, value in metrics.items() if name != "held_out"})
+    if "held_out" in metrics:
+        tell("on held-out prompts:")
+        tell_card(metrics["held_out"])
 
 
-def _described(model: Model) -> Mapping[str, Any]:
+def _described(model: Model) -> dict[str, Any]:
     return {
         "model": model.name,
         "id": model.id,
