@@ -24,23 +24,20 @@ def adapt(
         model: As loaded; it is changed in place.
         rank: Rank of the adapter, scaled by 2 as its authors do for small ranks; 0 trains the
             weights of those layers themselves.
-        layers: How many layers, counted from the top; None for all of them.
+        layers: At most how many layers, counted from the top; None for all of them.
         task: What peft is to make of it: `SEQ_CLS` (the head learns too) or `CAUSAL_LM`.
         base: The name under which the adapter is to find its base again.
 
     Returns:
         The PEFT model around `model`, or `model` itself for rank 0.
 
-    Raises:
-        InvalidOption: The model has fewer layers.
-
     Source:
         Hu et al. (2021), LoRA, arXiv:2106.09685.
     """
     stack = _layers(model)
+    if layers is not None and layers >= len(stack):
+        layers = None
     count = len(stack) if layers is None else layers
-    if count > len(stack):
-        raise InvalidOption("layers", f"{base} has {len(stack)} layers", layers)
     top = range(len(stack) - count, len(stack))
     if rank == 0:
         model.requires_grad_(layers is None)

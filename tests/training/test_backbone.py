@@ -294,9 +294,17 @@ def test_half_precision_is_chosen_where_the_processor_multiplies_it(
     assert backbone.best_dtype(torch.device("cpu")) is expected
 
 
-def test_more_layers_than_there_are_is_refused() -> None:
-    with pytest.raises(InvalidOption, match="tiny has 2 layers"):
-        adapt(backbone.load_scalar("tiny"), rank=4, layers=3, task="SEQ_CLS", base="tiny")
+def test_a_model_with_fewer_layers_adapts_all_it_has() -> None:
+    every, more = (
+        adapt(backbone.load_scalar("tiny"), rank=4, layers=layers, task="SEQ_CLS", base="tiny")
+        for layers in (None, 30)
+    )
+    learns = [
+        {name for name, one in model.named_parameters() if one.requires_grad}
+        for model in (every, more)
+    ]
+    assert learns[0] == learns[1]
+    assert any(".layers.0." in name for name in learns[0])
 
 
 def test_only_the_layers_on_top_learn() -> None:

@@ -81,9 +81,7 @@ class PPOConfig(RecipeConfig):
     rank: Annotated[int, Field(ge=1, le=512, description="Rank of the LoRA adapter")] = 16
     layers: Annotated[
         int | None,
-        Field(
-            ge=1, description="Adapt only this many top layers, which is faster; empty adapts all"
-        ),
+        Field(ge=1, description="Adapt at most this many top layers, which is faster; empty: all"),
     ] = None
     batch_tokens: Annotated[
         int,

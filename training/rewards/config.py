@@ -45,7 +45,7 @@ class RewardConfig(RecipeConfig):
     ] = 8
     layers: Annotated[
         int | None,
-        Field(ge=1, description="Train only this many top layers, faster; empty trains all"),
+        Field(ge=1, description="Train at most this many top layers, faster; empty trains all"),
     ] = 8
     batch_tokens: Annotated[
         int, Field(ge=64, le=1 << 20, description="Tokens per step, padding included")
