@@ -127,16 +127,17 @@ def test_what_goes_in_comes_out_whatever_its_order(
 
 
 def test_the_name_is_the_digest_of_the_rows(tmp_path: Path) -> None:
-    # Worked out from the canonical JSON of the two rows, written out; the digests are ordered.
+    # Worked out from the canonical JSON of the three rows, written out; the digests are ordered.
     row = (
         '{"annotator":"amber-heron-42","both_bad":false,"choice":%s,"graded":true,"kind":"person",'
         '"left":"Because.","left_id":"l","prompt":[{"content":"Why?","role":"user"}],'
         '"prompt_id":"p","right":"For a reason.","right_id":"r"}'
     )
     part = f"comparisons/{split_of(as_messages('Why?'))}".encode() + b"\0"
-    digests = sorted(sha256((row % choice).encode()).digest() for choice in (-2, 3))
-    expected = sha256(b"".join(part + one for one in digests)).hexdigest()
-    name, _ = write_snapshot(tmp_path / "a", [comparison(), comparison(choice=3)], [])
+    digests = {sha256((row % choice).encode()).digest(): choice for choice in (-2, 1, 3)}
+    expected = sha256(b"".join(part + one for one in sorted(digests))).hexdigest()
+    backwards = [comparison(choice=digests[one]) for one in sorted(digests, reverse=True)]
+    name, _ = write_snapshot(tmp_path / "a", backwards, [])
     assert name == expected
 
 
