@@ -66,26 +66,26 @@ def test_progress_is_told_every_step_with_numbers_to_draw(trained: Trained) -> N
     for measured in notes.metrics[1:]:
         assert {"loss", "pair_accuracy", "learning_rate", "gradient_norm"} <= measured.keys()
         assert all(map(math.isfinite, measured.values()))
-    looks = [one["validation_loss"] for one in notes.metrics if "validation_loss" in one]
+    looks = [one["validation/loss"] for one in notes.metrics if "validation/loss" in one]
     assert len(looks) == QUICK["epochs"]
 
 
 def test_the_weights_that_validate_best_are_kept(trained: Trained) -> None:
     _, folder, notes = trained
     looks = {
-        step: one["validation_loss"]
+        step: one["validation/loss"]
         for step, one in zip(notes.steps, notes.metrics, strict=True)
-        if "validation_loss" in one
+        if "validation/loss" in one
     }
     metrics = json.loads((folder / "tandem.json").read_text())["metrics"]
     assert metrics["best_step"] == min(looks, key=looks.__getitem__)
-    assert metrics["validation_loss"] == min(looks.values())
+    assert metrics["validation/loss"] == min(looks.values())
 
 
 def test_weights_that_validate_worse_later_are_not_the_ones_written(tmp_path: Path) -> None:
     # What holds in the train part is upside down in the validation part, so the more it learns the
     # worse it validates, and the first look is the best.
-    compared, _ = planted.judgements(150)
+    compared, _ = planted.judgements(250)
     upside_down = [
         replace(one, choice=-one.choice) if split_of(one.prompt) is Split.VALIDATION else one
         for one in compared
@@ -102,7 +102,7 @@ def test_weights_that_validate_worse_later_are_not_the_ones_written(tmp_path: Pa
         torch.tensor([one.choice for one in said]),
         torch.tensor(json.loads((tmp_path / "model/tandem.json").read_text())["learned"]["kappa"]),
     )
-    assert float(loss.mean()) == pytest.approx(metrics["validation_loss"], abs=1e-5)
+    assert float(loss.mean()) == pytest.approx(metrics["validation/loss"], abs=1e-5)
 
 
 def test_the_record_tells_where_the_model_came_from(trained: Trained, snapshot: Path) -> None:
@@ -197,7 +197,7 @@ def test_every_option_leads_through_the_whole_run(
     recipe: str, options: dict[str, Any], snapshot: Path, tmp_path: Path
 ) -> None:
     metrics = train(recipe, snapshot, tmp_path, epochs=2, **options)
-    assert metrics["validation_pair_accuracy"] > 0.5
+    assert metrics["validation/pair_accuracy"] > 0.5
     assert len(RewardScorer.load(tmp_path / "model").score([(MESSAGES, "please")])) == 1
 
 

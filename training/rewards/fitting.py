@@ -116,7 +116,7 @@ class Fit:
         self.model.eval()
         budget = self.config.batch_tokens
         measured = validate(self.model, self.likelihood, self.validation, budget)
-        if not self.best or measured["validation_loss"] < self.best["measured"]["validation_loss"]:
+        if not self.best or measured["validation/loss"] < self.best["measured"]["validation/loss"]:
             weights = {name: weight.detach().clone() for name, weight in self._weights.items()}
             self.best = {"step": self.step, "measured": measured, "weights": weights}
         return measured

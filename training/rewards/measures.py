@@ -45,9 +45,9 @@ def validate(
         losses.append(likelihood(rewards, judgements))
         right, counted = pair_accuracy(rewards, judgements)
         agreeing, decided = agreeing + right, decided + counted
-    measured = {"validation_loss": float(torch.cat(losses).mean())}
+    measured = {"validation/loss": float(torch.cat(losses).mean())}
     if decided:
-        measured["validation_pair_accuracy"] = agreeing / decided
+        measured["validation/pair_accuracy"] = agreeing / decided
     return measured
 
 
