@@ -43,9 +43,10 @@ def write_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
         raise InvalidOption(
             "folder", "it already holds something; name another or remove it", str(target)
         )
+    make_folder(target.absolute().parent)
     partial = _beside(target, "partial")
     try:
-        partial.mkdir(parents=True)
+        partial.mkdir()
         yield partial
         for path in [*partial.rglob("*"), partial]:
             _bring_to_disk(path)
@@ -63,6 +64,7 @@ def write_text(target: Path, text: str) -> None:
     """Write a text file in UTF-8 so that readers see the old text or the new one, whole.
 
     Raises:
+        InvalidOption: A folder has that name.
         StorageFailed: The disk is full, read-only or faulty, or the place is not ours to write to.
     """
     write_lines(target, [text])
@@ -72,11 +74,14 @@ def write_lines(target: Path, lines: Iterable[str]) -> None:
     """Write a text file as `write_text` does, from parts that need not fit into memory together.
 
     Raises:
+        InvalidOption: A folder has that name.
         StorageFailed: The disk is full, read-only or faulty, or the place is not ours to write to.
     """
+    if target.is_dir():
+        raise InvalidOption("file", "there is a folder of that name; name another", str(target))
+    make_folder(target.absolute().parent)
     partial = _beside(target, "partial")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8", newline="") as file:
             file.writelines(lines)
         _bring_to_disk(partial)

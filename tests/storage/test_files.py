@@ -165,11 +165,22 @@ def test_a_text_that_cannot_be_written_leaves_the_old_one(
     monkeypatch.undo()
     assert (tmp_path / "a.txt").read_text() == "old"
     assert names(tmp_path) == {"a.txt"}
-    with pytest.raises(OSError, match="Is a directory"):
-        write_text(tmp_path, "a folder stands there")
+    with pytest.raises(InvalidOption, match="there is a folder of that name"):
+        write_text(tmp_path, "new")
 
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    below = tmp_path / "file" / "below"
     with pytest.raises(StorageFailed, match="cannot be made"):
-        make_folder(tmp_path / "file" / "below")
+        make_folder(below)
+    with pytest.raises(StorageFailed, match="cannot be made"):
+        write_text(below / "a.txt", "new")
+    with pytest.raises(StorageFailed, match="cannot be made"), write_folder(below / "one"):
+        pass
+    assert names(tmp_path) == {"file"}
+
+
+def test_an_error_of_another_kind_while_writing_keeps_its_words(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="File name too long"):
+        write_text(tmp_path / ("x" * 400), "new")
