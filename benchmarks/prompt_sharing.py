@@ -3,9 +3,8 @@
     python benchmarks/prompt_sharing.py [--quick] [--json]
 
 Ours: all answers to a prompt in one row, the prompt encoded once. Beside it, in the same process
-and interleaved, the layout of TRL's RewardTrainer: each judged pair as two padded sequences, the prompt
-encoded anew each time (the layout only, on the same model; the trainer itself is not run). Both get
-the starter project's real answers, all six pairs of four answers to a prompt, the forward and
+and interleaved, the layout of TRL's RewardTrainer: each judged pair as two padded sequences, the
+prompt encoded anew each time (the layout only; the trainer itself is not run). Both get the starter project's real answers, all six pairs of four answers to a prompt, the forward and
 backward pass of a Bradley-Terry loss, on the default model with a LoRA adapter on all layers.
 Throughput is pairs per processor second, ours over the peer's.
 """
