@@ -4,7 +4,8 @@
 
 Ours: all answers to a prompt in one row, the prompt encoded once. Beside it, in the same process
 and interleaved, the layout of TRL's RewardTrainer: each judged pair as two padded sequences, the
-prompt encoded anew each time (the layout only; the trainer itself is not run). Both get the starter project's real answers, all six pairs of four answers to a prompt, the forward and
+prompt encoded anew each time (the layout only; the trainer itself is not run). Both get the real
+answers of the starter project, all six pairs of the four answers to a prompt, and the forward and
 backward pass of a Bradley-Terry loss, on the default model with a LoRA adapter on all layers.
 Throughput is pairs per processor second, ours over the peer's.
 """
