@@ -17,8 +17,8 @@ class Objective:
 
     comparison: Literal["ordinal", "bradley_terry"] | None = None
     rating: Literal["ordinal", "squared_error"] | None = None
-    aspect: str | None = None
-    """None: the only one that was rated, or `overall`."""
+    aspect: str | None = "overall"
+    """None: the only one that was rated, or else `overall`."""
 
 
 class RewardConfig(RecipeConfig):
