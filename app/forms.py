@@ -20,6 +20,9 @@ Config = TypeVar("Config", bound=RecipeConfig)
 SPELLING = {"kl": "KL", "lora": "LoRA", "ppo": "PPO", "id": "ID", "gae": "GAE", "l2": "L2"}
 """Words of option names that are not written as one would guess."""
 
+LARGEST_TOLD = 1e9
+"""Upper bounds beyond this, such as that of a seed, tell nobody anything."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form(Generic[Config]):
@@ -158,6 +161,8 @@ def _info(schema: Mapping[str, Any]) -> str:
     text = str(schema.get("description", "")).rstrip(".")
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
+    if high is not None and high >= LARGEST_TOLD:
+        high = None
     if low is not None and high is not None:
         bounds = f"{low:g} to {high:g}"
     elif low is not None:

@@ -30,6 +30,7 @@ from app.pages.fragments import (
     table,
 )
 from app.pages.frame import simulated
+from app.pages.runs import CURVES
 from app.pages.visit import Guard, Visit
 from storage import models
 from storage.records import Model, ModelId
@@ -203,15 +204,28 @@ def _report_card(model: Model) -> Markup:
 
 def _policy_card(model: Model) -> Markup:
     """The numbers that training ended with. Whether people like the answers, only a study tells."""
-    numbers: list[tuple[str, Cell]] = [
-        (label(name.replace("/", " ")), f"{value:.4g}")
+    numbers = {
+        name: value
         for name, value in model.metrics.items()
         if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+    first: list[tuple[str, Cell]] = [
+        (curve.title, f"{numbers[name]:.3g} {curve.unit}".strip())
+        for name, curve in CURVES.items()
+        if name in numbers
+    ]
+    others: list[tuple[str, Cell]] = [
+        (label(name.replace("/", " ")), f"{value:.4g}")
+        for name, value in numbers.items()
+        if name not in CURVES
     ]
     return joined(
         [
-            Markup('<h3 class="t-part">At the end of training</h3>') if numbers else "",
-            facts(numbers) if numbers else "",
+            Markup('<h3 class="t-part">At the end of training</h3>') if first else "",
+            facts(first) if first else "",
+            Markup("<details><summary>More numbers</summary>{}</details>").format(facts(others))
+            if others
+            else "",
             notice("Whether people prefer its answers is for a blinded study to say.", "plain"),
         ]
     )

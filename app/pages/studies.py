@@ -57,6 +57,9 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         )
     )
     banner, waiting, listed = html(), html(), html()
+    # Which study the page shows, so that a tick redraws it when it changed and leaves it alone
+    # otherwise: an early look stays until something else is asked for.
+    held = gr.Textbox(visible="hidden")
     with gr.Column(visible=False, elem_classes="t-card") as place:
         shown = html()
         address = gr.Textbox(
@@ -71,7 +74,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         told = html()
     timer = gr.Timer(EVERY)
     lists = [banner, waiting, listed]
-    screen = [*lists, place, shown, address, outcome, peek, close]
+    screen = [*lists, held, place, shown, address, outcome, peek, close]
 
     def show(visit: Visit) -> list[Any]:
         return _screen(visit, database, settings, early=False)
@@ -79,8 +82,11 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     def look_early(visit: Visit) -> list[Any]:
         return _screen(visit, database, settings, early=True)
 
-    def follow(visit: Visit) -> list[Any]:
-        return _lists(visit, database)
+    def follow(visit: Visit, seen: str) -> list[Any]:
+        study = _chosen(visit, database)
+        if study is not None and study.id != seen:
+            return show(visit)
+        return [*_lists(visit, database), *([gr.skip()] * (len(screen) - len(lists)))]
 
     def end(visit: Visit) -> list[Any]:
         study = _chosen(visit, database)
@@ -113,7 +119,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
 
     guard.show(page.load, show, screen)
     guard.show(page.load, offer, [asked, against])
-    guard.show(timer.tick, follow, lists)
+    guard.show(timer.tick, follow, screen, inputs=[held])
     guard.do(peek.click, look_early, [], screen)
     guard.do(close.click, end, [], screen, js=ASK_FIRST)
     guard.do(go.click, open_study, [asked, against, *form.inputs.values()], [told, *lists])
@@ -175,11 +181,12 @@ def _screen(visit: Visit, database: Database, settings: Settings, *, early: bool
     study = _chosen(visit, database)
     hidden = gr.update(visible=False)
     if study is None:
-        return [*_lists(visit, database), hidden, "", "", "", hidden, hidden]
+        return [*_lists(visit, database), "", hidden, "", "", "", hidden, hidden]
     still_open = study.closed is None
     found = _outcome(study, database) if early or not still_open else _sealed()
     return [
         *_lists(visit, database),
+        study.id,
         gr.update(visible=True),
         _facts(study, visit),
         gr.update(value=f"{settings.address}/study/{study.code}", visible=still_open),

@@ -36,6 +36,7 @@ class Everything(RecipeConfig):
     rewards: Annotated[dict[str, float], Field(description="Weights")] = Field(default_factory=dict)
     aspects: Annotated[tuple[str, ...], Field(description="Which aspects")] = ()
     kl_target: Annotated[float | None, Field(gt=0, description="Nats")] = None
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="The same seed gives the same run")] = 0
 
 
 def drawn(config: type[RecipeConfig], **options: Any) -> Form[RecipeConfig]:
@@ -134,6 +135,7 @@ def test_bounds_stand_behind_the_description() -> None:
     assert form.inputs["learning_rate"].info == "Peak AdamW step (0 to 0.01)"
     assert form.inputs["limit"].info == "How many; empty takes all (from 2)"
     assert form.inputs["kl_target"].info == "Nats (above 0)"
+    assert form.inputs["seed"].info == "The same seed gives the same run (from 0)"
 
 
 def test_literals_and_enumerations_become_menus_and_choices_are_offered() -> None:
