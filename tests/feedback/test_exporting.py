@@ -257,9 +257,10 @@ def uneven_project(database: Database, now: datetime) -> Project:
         asked = [Prompt.of(project.id, f"Question {number}?") for number in range(40)]
         add_prompts(connection, asked)
         for prompt in asked:
-            in_train = prompt.split == Split.TRAIN
-            policy, sampling = ("m", {"temperature": 1}) if in_train else ("", {})
-            values = (6.5, 2.0) if in_train else (3.0,)
+            # The training file comes first and knows least: types must not be read off it.
+            known = prompt.split != Split.TRAIN
+            policy, sampling = ("m", {"temperature": 1}) if known else ("", {})
+            values = (6.5, 2.0) if known else (3.0,)
             one, other = (
                 Response.of(prompt.id, text, policy=policy, sampling=sampling) for text in "ab"
             )
