@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import ascii_lowercase
 
 import numpy as np
 import torch
@@ -35,7 +36,9 @@ def save_lively(folder: Path) -> str:
 class Letters:
     """Rewards each letter of a set; standardised, an answer of `full` letters earns 1."""
 
-    def __init__(self, letters: str = "e", *, full: float = 4.0, mean: float = 0.0) -> None:
+    def __init__(
+        self, letters: str = ascii_lowercase, *, full: float = 8.0, mean: float = 0.0
+    ) -> None:
         self.letters = letters
         self.full = full
         self.mean = mean

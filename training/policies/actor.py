@@ -163,7 +163,7 @@ class Actor:
     @torch.no_grad()
     def reference(self, batch: Batch, *, below: Tensor | None = None) -> Tensor:
         """Log-probabilities under the reference, in nats, shape (B, T)."""
-        with self.peft.disable_adapter():
+        with self._adapter_off():
             logits = self._logits(self._states(batch, below))
         return _spread(token_log_probabilities(logits, batch.tokens), batch.mask)
 
@@ -201,7 +201,7 @@ class Actor:
                     pristine.append((layer, weight))
                     delta = module.get_delta_weight(ADAPTER).detach()
                     layer.weight.data = (weight + delta).to(weight.dtype)
-            with self.peft.disable_adapter():
+            with self._adapter_off():
                 yield self.causal
         finally:
             for layer, weight in pristine:
@@ -216,6 +216,15 @@ class Actor:
         for name, weight in self.adapter().items():
             weight.data.copy_(state["adapter"][name])
         self.value_head.load_state_dict(state["value_head"])
+
+    @contextmanager
+    def _adapter_off(self) -> Iterator[None]:
+        """`PeftModel.disable_adapter` takes stock of all layers each time, which takes a while."""
+        self.peft.base_model.disable_adapter_layers()
+        try:
+            yield
+        finally:
+            self.peft.base_model.enable_adapter_layers()
 
     def _states(self, batch: Batch, below: Tensor | None) -> Tensor:
         """Hidden states before each response token, shape (N, width).

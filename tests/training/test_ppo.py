@@ -1,0 +1,342 @@
+"""PPO runs, whole, on the tiny model: what they learn, what they keep, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lively import PROMPTS, Heard, Letters, save_lively
+from safetensors.torch import load_file
+
+from storage.errors import InvalidData, InvalidOption, NotFound, TooLittleData, TrainingFailed
+from storage.records import Message
+from training.policies import POLICIES
+from training.policies.config import PPOConfig
+from training.policies.mixer import Scorer
+from training.policies.ppo import train
+from training.sampling import Policy
+from training.sampling_config import SamplingConfig
+
+CLOCK = {"tokens_per_second", "seconds_writing", "seconds_scoring", "seconds_learning"}
+OPTIONS: dict[str, Any] = {
+    "rewards": {"letters": 1.0},
+    "steps": 3,
+    "episodes": 8,
+    "max_new_tokens": 8,
+    "rank": 4,
+    "learning_rate": 2e-3,
+    "epochs": 1,
+    "missing_end_penalty": 0.0,
+    "kl_target": 1000.0,
+}
+
+
+@pytest.fixture(scope="module")
+def lively(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_lively(tmp_path_factory.mktemp("lively"))
+
+
+def do(
+    start: str,
+    folder: Path,
+    *,
+    scorers: dict[str, Scorer] | None = None,
+    prompts: Sequence[Sequence[Message]] = PROMPTS,
+    heard: Heard | None = None,
+    dtype: torch.dtype = torch.float32,
+    **options: Any,
+) -> tuple[dict[str, float], Heard]:
+    heard = heard or Heard()
+    metrics = train(
+        PPOConfig.read({**OPTIONS, "start": start, **options}),
+        prompts=prompts,
+        scorers=scorers or {"letters": Letters()},
+        output=folder / "policy",
+        checkpoints=folder / "checkpoints",
+        progress=heard,
+        device="cpu",
+        dtype=dtype,
+    )
+    return metrics, heard
+
+
+def without_clock(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name not in CLOCK}
+
+
+# --- learning -------------------------------------------------------------------------------------
+
+
+def test_a_token_count_rises_from_chance_to_nine_tenths_of_its_maximum(
+    lively: str, tmp_path: Path
+) -> None:
+    metrics, heard = do(
+        lively,
+        tmp_path,
+        steps=40,
+        episodes=32,
+        epochs=4,
+        clip=0.3,
+        rank=8,
+        learning_rate=1e-2,
+        kl_coefficient=0,
+    )
+    # 26 of the 259 tokens are letters.
+    assert metrics["reward_at_start"] < 0.25
+    assert metrics["reward"] > 0.9
+    assert metrics["entropy"] < heard.metrics[1]["entropy"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_without_a_learning_rate_the_ratio_is_one_and_nothing_moves(
+    lively: str, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    _, heard = do(lively, tmp_path, learning_rate=0, value_learning_rate=0, dtype=dtype)
+    for metrics in heard.metrics.values():
+        assert metrics["ratio_mean"] == pytest.approx(1, abs=1e-6)
+        for name in ("kl", "kl_k3", "clip_fraction", "approx_kl"):
+            assert metrics[name] == 0
+
+
+def test_the_metrics_of_a_step_are_all_there(lively: str, tmp_path: Path) -> None:
+    metrics, heard = do(lively, tmp_path)
+    assert heard.total == 3
+    assert sorted(heard.metrics) == [1, 2, 3]
+    expected = {
+        *("reward", "reward/letters", "reward_raw/letters", "kl", "kl_k3", "kl_coefficient"),
+        *("entropy", "clip_fraction", "approx_kl", "ratio_mean", "explained_variance"),
+        *("value_loss", "policy_loss", "response_length", "finished_fraction", *CLOCK),
+    }
+    assert set(heard.metrics[3]) == expected
+    assert all(math.isfinite(value) for step in heard.metrics.values() for value in step.values())
+    for name in ("reward", "kl", "response_length"):
+        mean = np.mean([step[name] for step in heard.metrics.values()])
+        assert metrics[name] == pytest.approx(mean)
+    assert metrics["reward_at_start"] == heard.metrics[1]["reward"]
+
+
+def test_several_rewards_are_mixed_by_weight(lively: str, tmp_path: Path) -> None:
+    scorers: dict[str, Scorer] = {"e": Letters("aei"), "a": Letters("aou", full=2, mean=1)}
+    _, heard = do(lively, tmp_path, scorers=scorers, rewards={"e": 0.25, "a": -1.5}, steps=1)
+    step = heard.metrics[1]
+    assert step["reward"] == pytest.approx(0.25 * step["reward/e"] - 1.5 * step["reward/a"])
+    assert step["reward/a"] == pytest.approx((step["reward_raw/a"] - 1) / 2)
+
+
+def test_the_price_of_leaving_the_start_rises_above_the_target(lively: str, tmp_path: Path) -> None:
+    _, heard = do(lively, tmp_path, learning_rate=1e-2, kl_target=0.05, kl_gain=0.5, steps=4)
+    prices = [heard.metrics[step]["kl_coefficient"] for step in range(1, 5)]
+    assert prices[:2] == pytest.approx([0.05, 0.05 * (1 - 0.5 * 0.2)])
+    assert heard.metrics[3]["kl"] > 0.06
+    assert prices[3] == pytest.approx(prices[2] * 1.1)
+
+
+def test_the_penalty_holds_the_policy_near_its_start(lively: str, tmp_path: Path) -> None:
+    options = {"steps": 20, "learning_rate": 5e-3, "warmup_steps": 0, "kl_gain": 0}
+    free, _ = do(lively, tmp_path / "free", kl_coefficient=0, **options)
+    held, _ = do(lively, tmp_path / "held", kl_coefficient=1.0, **options)
+    assert held["kl"] < free["kl"] / 2
+
+
+def test_an_answer_that_was_cut_loses_the_penalty(
+    lively: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earned: list[tuple[np.ndarray, list[bool]]] = []
+
+    def remember(self: object, rollout: Any, scores: np.ndarray, *, step: int) -> dict[str, float]:
+        earned.append((scores, [answer.finished for answer in rollout.answers]))
+        return {"kl": 0.0}
+
+    monkeypatch.setattr("training.policies.learner.Learner.learn", remember)
+    nothing: dict[str, Scorer] = {"letters": Letters("")}
+    do(lively, tmp_path, scorers=nothing, missing_end_penalty=1.5, episodes=64, steps=1)
+    scores, finished = earned[0]
+    assert set(finished) == {True, False}
+    assert scores.tolist() == [0.0 if ended else -1.5 for ended in finished]
+
+
+def test_how_a_minibatch_is_cut_to_fit_memory_changes_nothing(lively: str, tmp_path: Path) -> None:
+    wide, _ = do(lively, tmp_path / "wide", steps=2, batch_tokens=4096)
+    narrow, _ = do(lively, tmp_path / "narrow", steps=2, batch_tokens=128)
+    assert without_clock(narrow) == pytest.approx(without_clock(wide), abs=1e-4, rel=1e-4)
+
+
+def test_adapting_the_top_layers_only_trains_nothing_below(lively: str, tmp_path: Path) -> None:
+    do(lively, tmp_path, layers=1, steps=1)
+    weights = load_file(tmp_path / "policy/adapter_model.safetensors")
+    assert weights
+    assert all(".layers.1." in name for name in weights)
+
+
+# --- what a run leaves ----------------------------------------------------------------------------
+
+
+def test_the_folder_tells_what_it_is_and_shows_samples(lively: str, tmp_path: Path) -> None:
+    do(lively, tmp_path, steps=3, probe_every=2)
+    told = json.loads((tmp_path / "policy/tandem.json").read_text())
+    assert (told["purpose"], told["recipe"], told["base"]) == ("policy", "ppo", lively)
+    assert (
+        told["config"]
+        == PPOConfig.read({**OPTIONS, "start": lively, "probe_every": 2}).model_dump()
+    )
+    assert not told["simulated"]
+    lines = (tmp_path / "policy/samples.jsonl").read_text().splitlines()
+    samples = [json.loads(line) for line in lines]
+    assert [sample["step"] for sample in samples] == [0] * 4 + [2] * 4 + [3] * 4
+    assert [tuple(sample["prompt"]) for sample in samples[:4]] == list(PROMPTS)
+
+
+def test_a_policy_that_starts_from_a_policy_stands_on_its_own(lively: str, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    do(lively, first, steps=4, learning_rate=1e-2, warmup_steps=0)
+    start = str(first / "policy")
+    _, heard = do(start, second, steps=1, learning_rate=0, value_learning_rate=0)
+    # Its reference is that start, not the base below: no divergence before it learns.
+    assert heard.metrics[1]["kl"] == 0
+    shutil.rmtree(first)
+    config = SamplingConfig(max_new_tokens=8)
+    options: dict[str, Any] = {"device": "cpu", "dtype": torch.float32}
+    answers = Policy.load(second / "policy", **options).answer(PROMPTS, config)
+    assert answers != Policy.load(lively, **options).answer(PROMPTS, config)
+    told = json.loads((second / "policy/tandem.json").read_text())
+    assert (told["base"], told["start"]) == (lively, start)
+
+
+# --- killed and taken up again --------------------------------------------------------------------
+
+
+class Fatal(Letters):
+    """Stops the run, as a crash would, when it is asked for the n-th time."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def score(self, conversations: Any) -> np.ndarray:
+        if len(self.asked) == self.at:
+            raise KeyboardInterrupt
+        return super().score(conversations)
+
+
+@pytest.mark.parametrize("phase", ["report", "scoring", "writing the folder"])
+def test_a_killed_run_ends_as_if_it_had_not_been(
+    lively: str, tmp_path: Path, phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"steps": 6, "checkpoint_every": 2, "probe_every": 3}
+    whole, undisturbed = do(lively, tmp_path / "whole", **options)
+
+    stopped = Heard(stop_at=5 if phase == "report" else None)
+    scorers: dict[str, Scorer] = {"letters": Fatal(4 if phase == "scoring" else 99)}
+    with monkeypatch.context() as patch:
+        if phase == "writing the folder":
+            patch.setattr("training.policies.ppo.write_policy", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            do(lively, tmp_path / "killed", heard=stopped, scorers=scorers, **options)
+    assert not (tmp_path / "killed/policy").exists()
+    # The generators' states are not what carries the run on.
+    torch.manual_seed(99)
+    resumed, heard = do(lively, tmp_path / "killed", **options)
+
+    step = 6 if phase == "writing the folder" else 4
+    assert heard.lines == [f"resumed from step {step}"]
+    assert sorted(heard.metrics) == list(range(step + 1, 7))
+    for done, metrics in heard.metrics.items():
+        assert without_clock(metrics) == pytest.approx(
+            without_clock(undisturbed.metrics[done]), abs=1e-6
+        )
+    assert without_clock(resumed) == pytest.approx(without_clock(whole), abs=1e-6)
+    ours, theirs = (
+        load_file(tmp_path / run / "policy/adapter_model.safetensors")
+        for run in ("killed", "whole")
+    )
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    samples = [tmp_path / run / "policy/samples.jsonl" for run in ("killed", "whole")]
+    assert samples[0].read_bytes() == samples[1].read_bytes()
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_checkpoints_of_another_run_are_refused(lively: str, tmp_path: Path) -> None:
+    do(lively, tmp_path, steps=1)
+    with pytest.raises(InvalidOption, match="checkpoints: they are from a run with other options"):
+        do(lively, tmp_path, steps=1, seed=1)
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+def test_a_policy_that_runs_away_is_stopped_and_told_what_to_lower(
+    lively: str, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingFailed, match=r"nats per answer away .* lower learning_rate \(now"):
+        do(lively, tmp_path, steps=9, learning_rate=1e-2, kl_target=0.01, epochs=4)
+    assert not (tmp_path / "policy").exists()
+
+
+def test_a_gradient_that_is_no_number_is_told(
+    lively: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "training.ppo_objectives.whiten", lambda numbers, mask: numbers * torch.nan * mask
+    )
+    with pytest.raises(
+        TrainingFailed, match="A gradient is no longer a number; lower learning_rate"
+    ):
+        do(lively, tmp_path)
+
+
+def test_no_prompts_are_refused(lively: str, tmp_path: Path) -> None:
+    with pytest.raises(TooLittleData, match="PPO needs prompts"):
+        do(lively, tmp_path, prompts=[])
+
+
+def test_a_prompt_longer_than_the_context_is_refused(lively: str, tmp_path: Path) -> None:
+    long = (Message(role="user", content="x" * 2040),)
+    with pytest.raises(InvalidData, match=r"Prompt 1 has .* the model reads 2048 in all"):
+        do(lively, tmp_path, prompts=[long])
+
+
+def test_answers_longer_than_the_context_are_refused(lively: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption, match="max_new_tokens: the model reads 2048 tokens"):
+        do(lively, tmp_path, max_new_tokens=2048)
+
+
+def test_a_folder_that_holds_something_is_left_alone(lively: str, tmp_path: Path) -> None:
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy/thesis.txt").write_text("dear")
+    with pytest.raises(InvalidOption, match="output: it already holds something"):
+        do(lively, tmp_path)
+    assert (tmp_path / "policy/thesis.txt").read_text() == "dear"
+
+
+def recipe(config: PPOConfig, folder: Path, rewards: dict[str, Path]) -> dict[str, Any]:
+    result: dict[str, Any] = POLICIES["ppo"].run(
+        config,
+        prompts=PROMPTS,
+        rewards=rewards,
+        output=folder / "policy",
+        checkpoints=folder / "checkpoints",
+        progress=Heard(),
+        device="cpu",
+    )
+    return result
+
+
+def test_a_reward_model_must_be_named_be_there_and_be_one(lively: str, tmp_path: Path) -> None:
+    config = PPOConfig.read({**OPTIONS, "start": lively})
+    with pytest.raises(NotFound, match="no reward model called 'letters'"):
+        recipe(config, tmp_path, {})
+    with pytest.raises(InvalidData, match="is not a reward model"):
+        recipe(config, tmp_path, {"letters": tmp_path / "nowhere"})
+    do(lively, tmp_path / "other", steps=1)
+    with pytest.raises(InvalidData, match="is a policy model; a reward model is needed"):
+        recipe(config, tmp_path, {"letters": tmp_path / "other/policy"})
