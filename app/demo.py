@@ -80,7 +80,7 @@ SMALL = Scale(
     base=TINY,
     pairs_per_prompt=2,
     overlap=1,
-    reward={"layers": None, "epochs": 1},
+    reward={"layers": None, "epochs": 1, "prompts": 24},
     policy={"steps": 3, "episodes": 8, "max_new_tokens": 16},
     study={"max_new_tokens": 16, "temperature": 1.0, "top_p": 1.0},
 )

@@ -64,6 +64,7 @@ class DatabaseProgress:
         self._total: int | None = None
         self._message: str | None = None
         self._written = float("-inf")
+        self._is_news = False
 
     def report(
         self,
@@ -87,6 +88,7 @@ class DatabaseProgress:
         self._message = message if message is not None else self._message
         if metrics:
             self._waiting.append((step, {name: float(value) for name, value in metrics.items()}))
+        self._is_news = True
         if self._clock() - self._written >= WRITE_EVERY:
             try:
                 self.flush()
@@ -122,6 +124,7 @@ class DatabaseProgress:
                     now=self._now(),
                 )
         self._waiting = []
+        self._is_news = False
         self._written = self._clock()
         if cancel_asked:
             raise JobCancelled("A person stopped this job; its last checkpoint is kept.")
@@ -135,7 +138,7 @@ class DatabaseProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._waiting:
+        if self._is_news:
             try:
                 self.flush()
             except JobCancelled:

@@ -341,3 +341,22 @@ def test_an_interrupted_foreground_run_goes_on_when_the_command_is_given_again(
     tandem(*command)
     assert "resumed from step 8" in said
     assert (tmp_path / "mine" / "tandem.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_real_files_are_imported_frozen_and_learned_from_in_part(
+    tandem: Command, shared_data: Path
+) -> None:
+    for name in ("both_alpaca_eval.jsonl.gz", "pairs_hh_harmless_test.jsonl.gz"):
+        assert tandem("import", str(shared_data / name), "--json")["prompts"] > 500
+    frozen = tandem("snapshot", "create", "--json")
+    assert frozen["rows"]["comparisons/train"] > 4000
+    made = tandem(
+        "train", "reward", "combined", "--snapshot", frozen["snapshot"], "--prompts", "30",
+        "--base", "tiny", "--no-layers", "--epochs", "1", "--json",
+    )  # fmt: skip
+    card = made["metrics"]["held_out"]
+    assert card["pairs"] > 1000
+    assert card["rated"] > 1000
+    assert card["length_only_accuracy"]["n"] == card["pair_accuracy"]["n"]

@@ -69,6 +69,17 @@ def test_a_report_after_the_limit_brings_along_what_waited(
         assert (seen.step, seen.total, seen.message) == (3, 9, "first")
 
 
+def test_the_last_step_is_kept_also_when_it_comes_without_metrics(
+    database: Database, job: Job, now: datetime
+) -> None:
+    with reporting(database, job, now, Clock()) as progress:
+        progress.report(0, total=18, message="tiny answers")
+        progress.report(16)
+        progress.report(18)
+    with database.read() as connection:
+        assert jobs.job(connection, job.id).step == 18
+
+
 def test_a_wish_to_stop_is_heard_at_the_next_write(
     database: Database, job: Job, now: datetime
 ) -> None:
