@@ -62,12 +62,13 @@ def api(
         study: Annotated[str | None, Query(description="Code of the study to vote in.")] = None,
     ) -> Annotator:
         """Whoever judges: a participant of the study named, else the person signed in."""
-        if study is None:
-            return signed_in(request)
-        participant = access.participant(request, study)
-        if participant is None:
+        annotator = access.participant(request, study) if study else signed_in(request)
+        if annotator is None:
             raise SignedOut("Please agree to take part first, on the page of the study.")
-        return participant
+        meant = request.headers.get("x-tandem-annotator", annotator.pseudonym)
+        if meant != annotator.pseudonym:  # people share devices; what one said is not another's
+            raise SignedOut(f"{meant} is not signed in here any more. Sign in again.")
+        return annotator
 
     whoever = Depends(judge)
 
@@ -78,7 +79,7 @@ def api(
         project: Annotated[str | None, Query(description="Its name; without one, any.")] = None,
         study: str | None = None,
     ) -> shown.Work:
-        voting = open_study(database, study) if study is not None else None
+        voting = open_study(database, study) if study else None
         chosen, names = (
             _project_of(database, voting.project)
             if voting

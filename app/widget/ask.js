@@ -1,4 +1,4 @@
-// One way to talk to the server, and the four ways it can go: an answer, signed out, refused, no answer.
+// One way to talk to the server, and the four ways it can go: answered, signed out, refused, unheard.
 
 export class SignedOut extends Error {}
 
@@ -8,15 +8,18 @@ export class Refused extends Error {}
 // No answer, or one that promises nothing (a proxy's page, a full disk): the same may work later.
 export class Unreachable extends Error {}
 
-const PATIENCE = 15000; // milliseconds; a phone that changed networks never hears that the old one is gone
+const PATIENCE = 15000; // milliseconds; a phone that changed networks hears nothing from the old one
 
-export async function ask(path, body) {
+// `annotator` is the pseudonym under which the body was written: cookies may change hands in between.
+export async function ask(path, body, annotator) {
+  const headers = { "Content-Type": "application/json", "X-Requested-With": "fetch" };
+  if (annotator) headers["X-Tandem-Annotator"] = annotator;
   let reply;
   let said;
   try {
     reply = await fetch(path, {
       method: body === undefined ? "GET" : "POST",
-      headers: { "Content-Type": "application/json", "X-Requested-With": "fetch" },
+      headers,
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: AbortSignal.timeout(PATIENCE),
     });

@@ -1,7 +1,8 @@
-// The annotation screen: fetches comparisons ahead, shows one, takes what is said, sends it until it is kept.
+// The annotation screen: fetches comparisons ahead, shows one, takes what is said, sends it.
 //
-// The next comparison appears before the network is asked. What was said lies in the outbox from that
-// moment until the server acknowledges it; a resend changes nothing there, because the id is made here.
+// The next comparison appears before the network is asked. What was said lies in the outbox from
+// that moment until the server acknowledges it; a resend changes nothing there, because the id is
+// made here.
 
 import { ask, Refused, SignedOut } from "./ask.js";
 import { listenForKeys } from "./keys.js";
@@ -14,6 +15,7 @@ const AHEAD = 5; // comparisons held ready; each is a lease that nobody else can
 const MOST = 20; // what the server hands out at once
 const RETRY = [1000, 2000, 4000, 8000, 15000]; // milliseconds between attempts, the last one repeated
 const LOOK_AGAIN = 60000; // milliseconds until an idle page asks whether there is new work
+const RENEW = 300000; // milliseconds after which somebody at work renews the leases of what is here
 const NOTHING_SAID = { verdict: null, left: null, right: null };
 
 class Widget {
@@ -26,9 +28,10 @@ class Widget {
     this.queue = [];
     this.current = null;
     this.said = NOTHING_SAID;
-    this.seen = new Set(); // assignments shown on this page: the server may offer them until they arrive
+    this.seen = new Set(); // assignments had on this page: offered again until they are judged
     this.progress = { done: 0, open: 0, total: 0 };
     this.failures = 0; // in a row, to reach the server
+    this.timers = {};
     this.hidden = 0; // how many refused judgements the annotator has seen and put aside
     this.trouble = ""; // why the server gives no comparisons
     this.stopwatch = new Stopwatch();
@@ -64,7 +67,10 @@ class Widget {
     });
     window.addEventListener("online", () => this.#wake(), { signal });
     document.addEventListener("visibilitychange", () => document.hidden || this.#wake(), { signal });
-    window.addEventListener("beforeunload", (event) => this.outbox?.fragile && event.preventDefault(), { signal });
+    const warn = (event) => this.outbox?.fragile && event.preventDefault();
+    window.addEventListener("beforeunload", warn, { signal });
+    const renewal = setInterval(() => this.#renew(), RENEW);
+    signal.addEventListener("abort", () => clearInterval(renewal));
     view.said(NOTHING_SAID, false);
     view.pause("loading", WORDS.loading, false);
     this.#fill();
@@ -80,7 +86,13 @@ class Widget {
     if (this.#gone) return;
     this.failures = 0;
     this.#flush();
-    this.#fill();
+    this.#fill({ renew: true });
+  }
+
+  // Whoever is at work keeps what is here; what an empty chair holds goes to others in time.
+  #renew() {
+    const away = document.hidden || performance.now() - this.stopwatch.last > RENEW;
+    if (!this.#gone && !away) this.#fill({ renew: true });
   }
 
   #act(action) {
@@ -119,6 +131,7 @@ class Widget {
     this.outbox.add({
       submission: uuid(),
       assignment: this.current.assignment,
+      project: this.project,
       choice: bothBad ? 0 : Number(verdict),
       both_bad: bothBad,
       ratings: this.#rated ? [Number(left), Number(right)] : null,
@@ -173,38 +186,46 @@ class Widget {
     if (this.current) return;
     if (this.trouble) this.view.pause("trouble", [WORDS.trouble, this.trouble], true);
     else if (offline) this.view.pause("offline", WORDS.offline(waiting), false);
-    else if (this.filling) this.view.pause("loading", this.outbox ? WORDS.catchingUp : WORDS.loading, false);
+    else if (!this.outbox) this.view.pause("loading", WORDS.loading, false);
+    else if (this.filling) this.view.pause("loading", WORDS.catchingUp, false);
     else if (waiting) this.view.pause("finished", WORDS.finishing(waiting), false);
     else if (this.study) this.view.pause("finished", WORDS.thanks(this.progress.done), false);
     else this.view.pause("finished", WORDS.finished(this.progress.done), true);
   }
 
-  // Fetch ahead. Own leases come back first, so what is already here is asked for on top.
-  async #fill() {
-    if (this.filling || this.#gone || this.queue.length >= AHEAD) return;
+  // Fetch ahead. Own leases come back first and renewed, so what is here is asked for on top.
+  async #fill({ renew = false } = {}) {
+    if (this.filling || this.#gone || (this.queue.length >= AHEAD && !renew)) return;
     this.filling = true;
-    clearTimeout(this.later);
     try {
       const held = this.queue.length + (this.current ? 1 : 0) + (this.outbox?.rows().length ?? 0);
-      const query = new URLSearchParams({ count: Math.min(MOST, held + AHEAD) });
+      const more = Math.max(0, AHEAD - this.queue.length);
+      const query = new URLSearchParams({ count: Math.min(MOST, held + more) });
       if (this.study) query.set("study", this.study);
       else if (this.project) query.set("project", this.project);
       const reply = await ask(`/api/v1/tasks?${query}`);
       this.failures = 0;
       this.trouble = "";
       this.#meet(reply);
+      if (held < MOST) this.#forgetLost(new Set(reply.tasks.map((task) => task.assignment)));
       const fresh = reply.tasks.filter(({ assignment }) => !this.seen.has(assignment));
       for (const task of fresh) this.seen.add(task.assignment);
       this.queue.push(...fresh);
-      if (fresh.length === 0) this.later = setTimeout(() => this.#fill(), LOOK_AGAIN);
+      if (this.queue.length === 0) this.#later("fill", LOOK_AGAIN);
     } catch (problem) {
-      this.#fail(problem, () => this.#fill());
+      this.#fail(problem, "fill");
     } finally {
       this.filling = false;
     }
     if (!this.current && this.queue.length) this.#next();
     else this.#paint();
     this.#flush();
+  }
+
+  // What waits here and is not offered any more went to others while this page slept.
+  #forgetLost(offered) {
+    for (const { assignment } of this.queue) if (!offered.has(assignment)) this.seen.delete(assignment);
+    this.queue = this.queue.filter(({ assignment }) => offered.has(assignment));
   }
 
   // Replies may overtake each other; what was done stays done.
@@ -227,26 +248,28 @@ class Widget {
   async #flush() {
     if (this.flushing || !this.outbox || this.#gone) return;
     this.flushing = true;
+    let sent = 0;
     try {
-      for (let rows; (rows = this.outbox.rows()).length > 0; ) {
+      for (let rows; (rows = this.outbox.rows()).length > 0; sent += 1) {
         this.#paint();
         await this.#send(rows[0]);
         this.failures = 0;
       }
     } catch (problem) {
-      this.#fail(problem, () => this.#flush());
+      this.#fail(problem, "flush");
     } finally {
       this.flushing = false;
     }
     this.#paint();
+    if (sent && !this.current) this.#fill();
   }
 
   async #send(row) {
-    const { kept, ...body } = row;
+    const { kept, project, ...body } = row;
     const study = this.study ? `?study=${encodeURIComponent(this.study)}` : "";
     try {
-      const { progress } = await ask(`/api/v1/submissions${study}`, body);
-      this.#reach(progress);
+      const { progress } = await ask(`/api/v1/submissions${study}`, body, this.outbox.owner);
+      if (project === this.project) this.#reach(progress);
       this.outbox.remove(row.submission);
     } catch (problem) {
       if (!(problem instanceof Refused)) throw problem;
@@ -254,7 +277,7 @@ class Widget {
     }
   }
 
-  #fail(problem, again) {
+  #fail(problem, attempt) {
     if (problem instanceof SignedOut) {
       const here = encodeURIComponent(location.pathname + location.search);
       return this.study ? location.reload() : location.assign(`/sign-in?next=${here}`);
@@ -263,9 +286,16 @@ class Widget {
       this.trouble = problem.message;
       return undefined;
     }
-    const wait = RETRY[Math.min(this.failures, RETRY.length - 1)];
+    this.#later(attempt, RETRY[Math.min(this.failures, RETRY.length - 1)]);
     this.failures += 1;
-    return setTimeout(again, wait);
+    return undefined;
+  }
+
+  // One timer for each kind of attempt: ten judgements made offline are no ten timers.
+  #later(attempt, wait) {
+    clearTimeout(this.timers[attempt]);
+    const act = () => (attempt === "fill" ? this.#fill() : this.#flush());
+    this.timers[attempt] = setTimeout(act, wait);
   }
 
   #saveRefused() {

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import httpx
 
-PATIENCE = 120.0
+PATIENCE = 200.0
 """Seconds to start; a busy machine takes 30 to import gradio."""
 ROOT = Path(__file__).parents[2]
 
 _SERVE = """
 import sys
+import types
 from pathlib import Path
 import uvicorn
 import app.server
@@ -27,6 +28,13 @@ from storage.database import Database
 from storage.settings import Settings
 
 data_dir, url, port, with_pages = sys.argv[1:]
+if with_pages == "yes":
+    # The researcher's pages take most of the start and have tests of their own.
+    import gradio
+
+    research = types.ModuleType("app.pages.research")
+    research.research_page = lambda *_: gradio.Blocks()
+    sys.modules[research.__name__] = research
 settings = Settings(data_dir=Path(data_dir), database_url=url, port=int(port))
 database = Database(settings.database)
 database.migrate()
@@ -81,7 +89,7 @@ class Served:
 
 @contextmanager
 def serving(data_dir: Path, database_url: str, *, with_pages: bool) -> Iterator[Served]:
-    """A running server, killed in the end."""
+    """A running server, with the annotation page or without any Gradio; killed in the end."""
     served = Served(data_dir, database_url, with_pages=with_pages)
     try:
         served.start()

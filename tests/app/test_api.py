@@ -50,6 +50,11 @@ def given(browser: TestClient, **asked: Any) -> list[dict[str, Any]]:
     return list(reply.json()["tasks"])
 
 
+def pseudonym(browser: TestClient) -> str:
+    """The pseudonym under which this browser judges."""
+    return str(browser.get("/api/v1/tasks").json()["annotator"])
+
+
 def refused(reply: Any, status: int) -> str:
     """The sentence of a refusal."""
     assert reply.status_code == status, reply.text
@@ -170,6 +175,19 @@ def test_the_lease_of_another_is_refused_like_one_that_never_was(
     assert sentence.replace(hers["assignment"], "") == same.replace(invented["assignment"], "")
     assert web.kept(project) == []
     assert rosa.post("/api/v1/submissions", json=answer(hers)).json()["saved"] is True
+
+
+def test_what_one_said_is_not_taken_from_another_on_the_same_device(
+    web: Web, mira: TestClient
+) -> None:
+    project = web.project()
+    task = given(mira)[0]
+    for name, status in (("somebody-else-1", 401), (pseudonym(mira), 200)):
+        reply = mira.post(
+            "/api/v1/submissions", json=answer(task), headers={"X-Tandem-Annotator": name}
+        )
+        assert reply.status_code == status
+    assert len(web.kept(project)) == 1
 
 
 def test_a_late_judgement_counts_while_there_is_room(web: Web, mira: TestClient) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from served import Web, answer
 from serving import Served, serving
 
@@ -63,6 +64,7 @@ def kill_in_the_middle(server: Served, everybody: list[Annotating], goals: list[
         server.start()
 
 
+@pytest.mark.timeout(600)
 def test_every_acknowledged_judgement_is_kept_exactly_once(sqlite_url: str, data_dir: Path) -> None:
     database = Database(sqlite_url)
     web = Web(Settings(data_dir=data_dir), database, datetime.now(UTC))

@@ -19,7 +19,7 @@ from storage.database import Database
 from storage.records import Project
 from storage.settings import Settings
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
