@@ -22,7 +22,7 @@ from app.progress import utc_now
 from app.queue import enqueue
 from app.simulation import invite, judge_everything, vote_in_study
 from feedback.simulation import SimulatedRater
-from storage import jobs, snapshots, studies
+from storage import jobs, judgements, snapshots, studies
 from storage.errors import StorageFailed, TandemError
 from storage.records import Job, JobState, Project, Snapshot, Study
 from storage.settings import Settings
@@ -81,7 +81,8 @@ SMALL = Scale(
     pairs_per_prompt=2,
     overlap=1,
     reward={"layers": None, "epochs": 1, "prompts": 24},
-    policy={"steps": 3, "episodes": 8, "max_new_tokens": 16},
+    # So bold that the policy answers differently after three steps; alike answers are not judged.
+    policy={"steps": 3, "episodes": 8, "max_new_tokens": 16, "learning_rate": 1e-2},
     study={"max_new_tokens": 16, "temperature": 1.0, "top_p": 1.0},
 )
 
@@ -96,6 +97,8 @@ class Loop:
     project: Project
     costs: list[Cost] = field(default_factory=list)
     snapshot: Snapshot | None = None
+    collected: Mapping[str, int] = field(default_factory=dict)
+    """How much the project held when its judgements were frozen; studies add answers later."""
     reward_jobs: list[Job] = field(default_factory=list)
     policy_jobs: list[Job] = field(default_factory=list)
     studies: list[Study] = field(default_factory=list)
@@ -208,6 +211,8 @@ def _collect(loop: Loop, address: str) -> None:
         loop.snapshot = snapshots.freeze(
             loop.database, loop.project.id, data_dir=loop.settings.data_dir, now=utc_now()
         )
+        with loop.database.read() as connection:
+            loop.collected = judgements.counts(connection, loop.project.id)
         rows = loop.snapshot.rows
         cost.detail = f"{sum(rows.values())} rows, {loop.snapshot.id[:12]}"
 

@@ -124,7 +124,6 @@ def _facts(loop: Loop) -> dict[str, str]:
 def _collected(loop: Loop) -> Collected:
     """What the raters said, and how far they agree."""
     with loop.database.read() as connection:
-        counts = judgements.counts(connection, loop.project.id)
         said = list(judgements.judgements(connection, loop.project.id))
     pairs = [(one, comparison) for one in said for comparison in one.comparisons]
     items, raters, values = [], [], []
@@ -136,11 +135,11 @@ def _collected(loop: Loop) -> Collected:
         values.append(-comparison.choice if turned else comparison.choice)
     choices = [comparison.choice for _, comparison in pairs]
     return Collected(
-        prompts=counts["prompts"],
-        responses=counts["responses"],
-        comparisons=counts["comparisons"],
-        ratings=counts["ratings"],
-        annotators=counts["annotators"],
+        prompts=loop.collected["prompts"],
+        responses=loop.collected["responses"],
+        comparisons=loop.collected["comparisons"],
+        ratings=loop.collected["ratings"],
+        annotators=loop.collected["annotators"],
         choices=Counter(choices),
         rating_values=Counter(round(rating.value) for one in said for rating in one.ratings),
         agreement=agreement(

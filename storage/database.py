@@ -218,7 +218,7 @@ def _engine(url: URL, *, foreign_keys: bool = True) -> Engine:
         except ModuleNotFoundError as error:
             raise StorageFailed(
                 "PostgreSQL needs a driver that is not installed: run"
-                " pip install 'tandem-rlhf[postgres]'."
+                " pip install 'psycopg[binary]'."
             ) from error
     engine = create_engine(url, pool_size=10, max_overflow=30, connect_args={"timeout": PATIENCE})
 

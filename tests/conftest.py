@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
+import hypothesis
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
@@ -17,6 +19,34 @@ from sqlalchemy.engine import make_url
 from storage.database import Database
 
 POSTGRES = os.environ.get("TANDEM_TEST_POSTGRES", "")
+STRICT = "TANDEM_TEST_STRICT" in os.environ
+"""CI sets it: everything a test needs is there, so a test that skips is a failure."""
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+# Examples are drawn anew on every machine but in CI, which must say the same of the same commit.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if STRICT:
+    hypothesis.settings.load_profile("ci")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _unskipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _unskipped((yield))
+
+
+def _unskipped(report: Report) -> Report:
+    """Let a skip fail in CI, unless the kernel it runs on forbids what the test does."""
+    why = str(report.longrepr)
+    if STRICT and report.skipped and "This machine does not let" not in why:
+        report.outcome = "failed"
+        report.longrepr = f"Skipped, and CI must run it: {why}"
+    return report
 
 
 @pytest.fixture

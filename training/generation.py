@@ -57,6 +57,11 @@ def generate(
     # What generate() is not told it takes from the model's own defaults, so these must be plain: a
     # repetition penalty or a top-k hidden there would make log-probabilities wrong without a word.
     own, model.generation_config = model.generation_config, GenerationConfig()
+    # It hands the vocabulary a slice of the prompt's states; on a CPU, in bf16, a product with what
+    # is not contiguous copies all weights once per row.
+    whole = model.get_output_embeddings().register_forward_pre_hook(
+        lambda _, states: (states[0].contiguous(),)
+    )
     try:
         with torch.no_grad():
             output = model.generate(
@@ -71,6 +76,7 @@ def generate(
                 logits_processor=LogitsProcessorList(sampler),
             )
     finally:
+        whole.remove()
         model.generation_config = own
     return [_until_end(row, ends) for row in output[:, width:].tolist()]
 

@@ -159,9 +159,12 @@ def _thinned(points: Points) -> Points:
 def _range(values: Sequence[float]) -> tuple[float, float]:
     """The lowest and the highest value, apart enough to draw a scale between."""
     low, high = min(values), max(values)
-    if high - low > 1e-9 * max(abs(low), abs(high)):
+    size = max(abs(low), abs(high))
+    if size < 1e-300:  # nothing, or so little that a fourth of it is nothing
+        return min(low, 0.0), 1.0
+    if high - low > 1e-9 * size:
         return low, high
-    return (low - abs(low) / 10, high + abs(high) / 10) if high else (0.0, 1.0)
+    return low - abs(low) / 10, high + abs(high) / 10
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:

@@ -6,20 +6,16 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import gradio as gr
 import numpy as np
 from markupsafe import Markup
 
-from app.forms import draw_form, label
+from app.forms import draw_form
 from app.importing import import_into
 from app.kinds import SampleJob
+from app.pages import going_out
 from app.pages.fragments import (
-    Column,
-    ago,
-    badge,
-    code,
     count,
     empty,
     heading,
@@ -28,21 +24,19 @@ from app.pages.fragments import (
     notice,
     number,
     section,
-    table,
 )
 from app.pages.frame import simulated
 from app.pages.visit import Guard, Visit
 from app.queue import enqueue
-from feedback.exporters import EXPORTERS
 from feedback.importers import IMPORTERS
 from feedback.pairing import make_tasks
 from feedback.tasks import TASKS
-from storage import models, snapshots
+from storage import models
 from storage.database import Database
 from storage.errors import InvalidData, InvalidOption
 from storage.projects import add_project
 from storage.prompts import responses
-from storage.records import Project, ProjectId, Snapshot, Split
+from storage.records import Project, ProjectId
 from storage.settings import Settings
 from storage.tasks import tasks
 from training.places import DEFAULT_BASE
@@ -66,8 +60,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             _draw_answers(guard, page, settings)
         with gr.Column(min_width=320, elem_classes="t-card"):
             _draw_project(guard, database)
-    _draw_snapshots(guard, page, settings)
-    _draw_export(guard, page)
+    going_out.draw(guard, page, settings)
 
     def show(visit: Visit) -> Markup:
         if visit.project is None:
@@ -116,7 +109,7 @@ def _draw_import(guard: Guard, database: Database) -> None:
         Path(path).unlink(missing_ok=True)
         return [None, _import_report(told)]
 
-    guard.do(go.click, bring_in, [file, chosen], [file, report])
+    guard.do(go.click, bring_in, [file, chosen], [file, report], busy="Reading the whole file …")
 
 
 def _import_report(told: Mapping[str, Any]) -> Markup:
@@ -159,7 +152,7 @@ def _draw_tasks(guard: Guard, page: gr.Blocks, database: Database) -> None:
         return joined([notice(told, "good" if made else "plain"), _task_state(visit, database)])
 
     guard.show(page.load, show, [state])
-    guard.do(go.click, make, [most], [state])
+    guard.do(go.click, make, [most], [state], busy="Making tasks …")
 
 
 def _pairs(typed: str) -> int | None:
@@ -251,86 +244,3 @@ def _draw_project(guard: Guard, database: Database) -> None:
 
     guard.do(go.click, create, [name, guidelines, asked, overlap], [made])
     made.change(None, [made], js=GO_TO_PROJECT)
-
-
-def _draw_snapshots(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
-    database = guard.database
-    html(
-        section(
-            "Snapshots",
-            "A frozen selection of judgements, named by its content. Training reads snapshots only,"
-            " so a model always says what it learnt from.",
-        )
-    )
-    told, listed = html(), html()
-    with gr.Row(elem_classes="t-actions"):
-        go = gr.Button("Freeze a snapshot now", variant="primary")
-
-    def show(visit: Visit) -> Markup:
-        return _snapshot_table(visit, database)
-
-    def freeze(visit: Visit) -> list[Markup]:
-        frozen = snapshots.freeze(
-            database, visit.chosen().id, data_dir=settings.data_dir, now=visit.now
-        )
-        text = Markup("{} is ready to learn from. ").format(code(frozen.id[:10]))
-        way = Markup('<a href="{}">Train a reward model</a>.').format(visit.address("train"))
-        return [notice(text + way, "good", title="Frozen."), _snapshot_table(visit, database)]
-
-    guard.show(page.load, show, [listed])
-    guard.do(go.click, freeze, [], [told, listed])
-
-
-def _snapshot_table(visit: Visit, database: Database) -> Markup:
-    known: list[Snapshot] = []
-    if visit.project:
-        with database.read() as connection:
-            known = snapshots.snapshots(connection, visit.project.id)
-    if not known:
-        return empty("No snapshot yet", "Freeze one as soon as some judgements are there.")
-    columns = [
-        Column("Snapshot"),
-        *(Column(split.value.capitalize(), numeric=True) for split in Split),
-    ]
-    rows = []
-    for snapshot in known:
-        mark = Markup(" {}").format(badge("simulated", "warn")) if snapshot.simulated else ""
-        name = Markup("{}{}").format(code(snapshot.id[:10]), mark)
-        rows.append((name, *(_rows(snapshot, split) for split in Split),
-                     ago(snapshot.created, visit.now)))  # fmt: skip
-    return table(
-        [*columns, Column("Frozen", numeric=True)], rows, caption="Snapshots, newest first"
-    )
-
-
-def _rows(snapshot: Snapshot, split: Split) -> str:
-    pairs = snapshot.rows.get(f"comparisons/{split}", 0)
-    rated = snapshot.rows.get(f"ratings/{split}", 0)
-    return f"{number(pairs)} choices, {number(rated)} ratings"
-
-
-def _draw_export(guard: Guard, page: gr.Blocks) -> None:
-    html(section("Export", "Everything judged so far, for other programs."))
-    with gr.Column(elem_classes="t-card"):
-        with gr.Row(elem_classes="t-form"):
-            formats = [(f"{label(key)}: {one.summary}", key) for key, one in EXPORTERS.items()]
-            chosen = gr.Dropdown(formats, value=formats[0][1], label="Format", scale=2)
-            file_type = gr.Radio(
-                [("JSON lines", "jsonl"), ("Parquet", "parquet")], value="jsonl", label="File type"
-            )
-        button = html()
-
-    def show(visit: Visit, export: str, kind: str) -> Markup:
-        return _download(visit, export, kind)
-
-    for event in (page.load, chosen.change, file_type.change):
-        guard.show(event, show, [button], inputs=[chosen, file_type])
-
-
-def _download(visit: Visit, export: str, kind: str) -> Markup:
-    if visit.project is None:
-        return Markup("")
-    place = f"/api/v1/projects/{quote(visit.project.name, safe='')}/export/{quote(export)}"
-    return Markup('<a class="t-go" href="{}?file_type={}" download>Download {}</a>').format(
-        place, quote(kind), label(export).lower()
-    )

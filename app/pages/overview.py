@@ -21,42 +21,27 @@ from app.pages.fragments import (
     html,
     interval,
     joined,
-    link,
     notice,
     number,
     section,
     tiles,
 )
 from app.pages.frame import simulated
+from app.pages.next_step import next_step, standing_of
 from app.pages.runs import jobs_running
 from app.pages.visit import Guard, Visit
 from evaluation.agreement import Agreement, Level, agreement
-from storage import jobs, models, snapshots, studies
-from storage.database import Connection, Database
-from storage.judgements import Judgement, counts, judgements
-from storage.records import Project
+from storage import jobs
+from storage.database import Database
+from storage.judgements import Judgement, judgements
+from storage.records import Kind, Project
 
 DAYS = 21
 """How far back the figure of judgements per day reaches."""
-FEW_JUDGEMENTS = 50
-"""Below this a snapshot is hardly worth training on."""
 RESAMPLES = 200
 """Of the bootstrap behind an interval of agreement: enough for two digits, and quick."""
 EVERY = 5.0
 """Seconds between two looks at what runs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How far a project is on its way round the loop."""
-
-    counts: Mapping[str, int]
-    """As `storage.judgements.counts` gives them."""
-    snapshots: int
-    rewards: int
-    policies: int
-    open_studies: int
-    closed_studies: int
 
 
 @dataclass(slots=True)
@@ -74,6 +59,8 @@ class Said:
         self.days[judgement.received.date()] += 1
         if judgement.active_seconds is not None:
             self.seconds.append(judgement.active_seconds)
+        if judgement.kind is Kind.PROGRAM:
+            return  # a program agrees with itself, which says nothing about how clear the task is
         for one in judgement.comparisons:
             turned = one.left > one.right
             pair = f"{min(one.left, one.right)} {max(one.left, one.right)}"
@@ -105,72 +92,6 @@ def draw(guard: Guard, page: gr.Blocks) -> None:
     guard.show(timer.tick, run, [now_running])
 
 
-def next_step(standing: Standing, visit: Visit) -> tuple[str, Markup]:
-    """What a researcher would sensibly do next: a few words, and a sentence with the way there."""
-    known = standing.counts
-    judged = count(known["submissions"], "judgement")
-    data, train, studies_page = (visit.address(page) for page in ("data", "train", "studies"))
-    # The first step that is not done yet, in the order of the loop.
-    steps = [
-        (
-            known["prompts"] > 0,
-            "Import prompts.",
-            "This project is empty.",
-            ("Import a file", data),
-        ),
-        (
-            known["tasks"] > 0 or known["submissions"] > 0,
-            "Make tasks.",
-            f"{count(known['responses'], 'response')} are here, but nothing to judge yet.",
-            ("Make tasks of them", data),
-        ),
-        (
-            known["submissions"] >= FEW_JUDGEMENTS or standing.snapshots > 0,
-            "Collect judgements.",
-            f"{judged} so far; from about {FEW_JUDGEMENTS} on a snapshot is worth training on.",
-            ("Judge some answers", "/annotate"),
-        ),
-        (
-            standing.snapshots > 0,
-            "Freeze a snapshot.",
-            f"{judged} can be learnt from.",
-            ("Freeze them", data),
-        ),
-        (
-            standing.rewards > 0,
-            "Train a reward model.",
-            "A snapshot is ready.",
-            ("Choose a recipe", train),
-        ),
-        (
-            standing.policies > 0,
-            "Train a policy.",
-            "A reward model can now tell better answers from worse.",
-            ("Start PPO against it", train),
-        ),
-        (
-            standing.open_studies == 0,
-            "Collect votes.",
-            f"{count(standing.open_studies, 'study is', 'studies are')} open.",
-            ("Send participants the link", studies_page),
-        ),
-        (
-            standing.closed_studies > 0,
-            "Ask people.",
-            "A higher reward is not yet a better answer; only people can say.",
-            ("Open a blinded study", studies_page),
-        ),
-        (
-            False,
-            "Go round again.",
-            "Let the new policy answer, have its answers judged, and train on them.",
-            ("Sample answers", data),
-        ),
-    ]
-    title, text, way = next((name, text, way) for done, name, text, way in steps if not done)
-    return title, Markup("{} {}.").format(text, link(*way))
-
-
 def _head(visit: Visit, database: Database) -> Markup:
     if visit.project is None:
         return Markup('<div class="t-stack">{}{}</div>').format(
@@ -182,7 +103,7 @@ def _head(visit: Visit, database: Database) -> Markup:
             ),
         )
     with database.read() as connection:
-        standing = _standing(connection, visit.project)
+        standing = standing_of(connection, visit.project)
     title, way = next_step(standing, visit)
     return Markup('<div class="t-stack">{}</div>').format(
         joined(
@@ -195,25 +116,6 @@ def _head(visit: Visit, database: Database) -> Markup:
                 _tiles(standing.counts, visit.project),
             ]
         )
-    )
-
-
-def _standing(connection: Connection, project: Project) -> Standing:
-    known = studies.studies(connection)
-    mine = [study for study in known if study.project == project.id]
-    frozen = snapshots.snapshots(connection, project.id)
-    learnt = models.models(connection)
-    ids = {snapshot.id for snapshot in frozen}
-    rewards = {model.id for model in learnt if model.snapshot in ids}
-    return Standing(
-        counts=counts(connection, project.id),
-        snapshots=len(frozen),
-        rewards=len(rewards),
-        policies=sum(
-            model.purpose == "policy" and bool(rewards & set(model.parents)) for model in learnt
-        ),
-        open_studies=sum(study.closed is None for study in mine),
-        closed_studies=sum(study.closed is not None for study in mine),
     )
 
 

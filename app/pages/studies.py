@@ -13,12 +13,9 @@ from app.pages.fragments import (
     Column,
     ago,
     badge,
-    count,
     empty,
-    forest,
     heading,
     html,
-    joined,
     lines,
     link,
     notice,
@@ -28,10 +25,10 @@ from app.pages.fragments import (
 )
 from app.pages.frame import simulated
 from app.pages.runs import jobs_running
+from app.pages.study_result import result_card
 from app.pages.visit import Guard, Visit
 from app.queue import enqueue
 from evaluation.studies import results
-from evaluation.verdict import StudyResult
 from storage import jobs, models, studies
 from storage.database import Database
 from storage.errors import InvalidOption, TooLittleData
@@ -266,56 +263,3 @@ def _outcome(study: Study, database: Database) -> Markup:
     except TooLittleData as error:
         return notice(str(error), title="No result yet.")
     return result_card(found, early=study.closed is None)
-
-
-def result_card(found: StudyResult, *, early: bool) -> Markup:
-    """A study's result, from the sentence to the doubts."""
-    mark = badge("early look", "warn") if early else ""
-    return joined(
-        [
-            Markup('<div class="t-stack"><div class="t-verdict">{}<p>{}</p>').format(
-                mark, found.verdict.replace(" %", "\u00a0%")
-            ),
-            forest(
-                [
-                    (f"{one.arm} against {one.opponent}", one.win_rate.as_json())
-                    for one in found.comparisons
-                ],
-                ends=("always loses", "wins every time"),
-            ),
-            Markup("</div>"),
-            _numbers(found),
-            *(notice(warning, "warn") for warning in found.warnings),
-            Markup("</div>"),
-        ]
-    )
-
-
-def _numbers(found: StudyResult) -> Markup:
-    columns = (
-        Column("Policies"),
-        Column("Votes", numeric=True),
-        Column("Ties", numeric=True),
-        Column("Both bad", numeric=True),
-        Column("Prompts", numeric=True),
-        Column("Identical answers", numeric=True),
-    )
-    rows = [
-        (
-            f"{one.arm} against {one.opponent}",
-            number(one.votes),
-            number(one.ties),
-            number(one.both_bad),
-            number(one.prompts),
-            number(one.identical),
-        )
-        for one in found.comparisons
-    ]
-    return joined([table(columns, rows, caption="What the votes were"), _foot(found)])
-
-
-def _foot(found: StudyResult) -> Markup:
-    bias = found.position_bias
-    side = f" The left answer won {bias} of the decided votes." if bias else ""
-    who = count(found.participants, "participant")
-    return Markup('<p class="t-told">{} voted.{}</p>').format(who, side)

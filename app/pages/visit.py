@@ -6,6 +6,7 @@ reach the mount. So handlers are bound through `Guard` alone, and it asks for th
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -94,12 +95,15 @@ class Guard:
         *,
         role: Role = Role.RESEARCHER,
         js: str | None = None,
+        busy: str = "",
     ) -> None:
         """Let a person's `event`, such as a click, do `act(visit, *values)` and draw what it gives.
 
         What was refused before is forgotten. `js` runs before, in the browser, and stops it by
-        throwing.
+        throwing. `busy` is said until it is done, where that may take a while.
         """
+        if busy:
+            event(None, None, [self.told], js=f"() => {json.dumps(_at_work(busy))}")
         self._bind(event, act, inputs, outputs, role, after="", js=js)
 
     def _bind(
@@ -136,6 +140,13 @@ class Guard:
             show_progress="hidden",
             api_visibility="private",
         )
+
+
+def _at_work(sentence: str) -> Markup:
+    return Markup(
+        '<div class="t-refusal t-busy" role="status"><p>{}</p><progress class="t-progress">'
+        "</progress></div>"
+    ).format(sentence)
 
 
 def refusal(sentence: str) -> Markup:

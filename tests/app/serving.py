@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import httpx
 
 PATIENCE = 200.0
 """Seconds to start; a busy machine takes 30 to import gradio."""
 ROOT = Path(__file__).parents[2]
+
+Pages = Literal["all", "annotate", "none"]
 
 _SERVE = """
 import sys
@@ -27,8 +30,8 @@ import app.server
 from storage.database import Database
 from storage.settings import Settings
 
-data_dir, url, port, with_pages = sys.argv[1:]
-if with_pages == "yes":
+data_dir, url, port, pages = sys.argv[1:]
+if pages == "annotate":
     # The researcher's pages take most of the start and have tests of their own.
     import gradio
 
@@ -38,7 +41,7 @@ if with_pages == "yes":
 settings = Settings(data_dir=Path(data_dir), database_url=url, port=int(port))
 database = Database(settings.database)
 database.migrate()
-if with_pages == "no":
+if pages == "none":
     app.server._mount_pages = lambda *_: None
 uvicorn.run(
     app.server.create_app(settings, database),
@@ -50,16 +53,19 @@ uvicorn.run(
 
 
 class Served:
-    """A server that can be started, killed and started again at the same address."""
+    """A server that can be started, killed and started again at the same address.
 
-    def __init__(self, data_dir: Path, database_url: str, *, with_pages: bool) -> None:
+    `pages` says how much of Gradio it carries: "all", "annotate" (starts faster) or "none".
+    """
+
+    def __init__(self, data_dir: Path, database_url: str, *, pages: Pages) -> None:
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self._arguments = [
             str(data_dir),
             database_url,
             str(self.port),
-            "yes" if with_pages else "no",
+            pages,
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -88,9 +94,9 @@ class Served:
 
 
 @contextmanager
-def serving(data_dir: Path, database_url: str, *, with_pages: bool) -> Iterator[Served]:
-    """A running server, with the annotation page or without any Gradio; killed in the end."""
-    served = Served(data_dir, database_url, with_pages=with_pages)
+def serving(data_dir: Path, database_url: str, *, pages: Pages) -> Iterator[Served]:
+    """A running server; killed in the end."""
+    served = Served(data_dir, database_url, pages=pages)
     try:
         served.start()
         yield served

@@ -167,6 +167,30 @@ def test_signing_out_takes_the_cookie_back(web: Web) -> None:
     assert browser.get("/api/v1/tasks").status_code == 401
 
 
+def test_the_account_page_says_who_is_signed_in_and_what_is_closed_to_them(web: Web) -> None:
+    mira, rosa = web.person("Mira <b>"), web.person("Rosa", Role.RESEARCHER)
+    wanted = "/sign-in?next=/research/train"
+    page = web.browser(mira).get(wanted).text
+    assert "Mira &lt;b&gt;" in page
+    assert mira.pseudonym in page
+    assert "That page is for researchers" in page
+    assert 'href="/research/"' not in page
+    page = web.browser(rosa).get(wanted).text
+    assert "That page is for researchers" not in page
+    assert 'href="/research/"' in page
+
+
+def test_the_account_page_signs_out_without_a_script(web: Web) -> None:
+    browser = web.browser(web.person("Mira"))
+    bare = TestClient(
+        web.app, base_url=web.settings.address, cookies=browser.cookies, follow_redirects=False
+    )
+    token = form_token(bare.get("/sign-in").text)
+    reply = bare.post("/sign-out", data={"form_token": token})
+    assert (reply.status_code, reply.headers["location"]) == (303, "/sign-in")
+    assert bare.get("/").headers["location"] == "/sign-in"
+
+
 def test_the_first_page_leads_everybody_to_their_work(web: Web) -> None:
     for person, home in (
         (None, "/sign-in"),

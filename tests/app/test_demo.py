@@ -13,13 +13,8 @@ from app import demo
 from app.cli import main
 from app.demo import REWARDS, SMALL, run_demo
 from app.demo_server import running_server
-from app.importing import STARTER
 from storage.errors import StorageFailed, TandemError
 from storage.settings import Settings
-
-needs_starter = pytest.mark.skipif(
-    not STARTER.is_file(), reason="The starter answers are not made yet: python -m app.starter."
-)
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +26,6 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-@needs_starter
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_tiny_loop_goes_all_the_way_round(

@@ -222,6 +222,7 @@ def _study(page: Any, context: Any) -> int:
     assert "ppo-1" not in voter.content()
     votes = int(voter.inner_text(".count").split()[-1])
     for _ in range(votes):
+        wait_for_task(voter)
         press(voter, "ArrowLeft", "Enter")
     voter.wait_for_selector(".tandem[data-state=finished]")
     expect_sync(voter, "All saved")

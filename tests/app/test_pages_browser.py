@@ -72,7 +72,7 @@ def installation(
     shutil.copy(sqlite_template, data_dir / "tandem.sqlite")
     database = Database(settings.database)
     invented = fill(database, settings, datetime.now(UTC), prompts=40)
-    served = Served(data_dir, "", with_pages=True)
+    served = Served(data_dir, "", pages="all")
     served.start()
     try:
         with playwright.sync_playwright() as driver:

@@ -7,13 +7,13 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
 from app.pages.charts import MOST_POINTS, _range, _ticks, day_bars, line_chart
 from app.pages.fragments import Column, ago, count, duration, forest, interval, number, table
-from app.pages.overview import Standing, next_step
+from app.pages.next_step import Standing, next_step
 from app.pages.runs import split_name
 from app.pages.visit import Visit
 from storage.records import Annotator, AnnotatorId, Project, ProjectId, Role
@@ -24,6 +24,7 @@ finite = st.floats(-1e6, 1e6, allow_nan=False)
 
 @settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(st.integers(0, 5000), finite), min_size=1, max_size=400))
+@example([(0, 5e-324)])
 def test_every_point_of_a_curve_is_drawn_inside_its_frame(points: list[tuple[int, float]]) -> None:
     ordered = sorted(dict(points).items())
     drawn = line_chart("Loss", "nats", {"train": ordered})
@@ -37,6 +38,7 @@ def test_every_point_of_a_curve_is_drawn_inside_its_frame(points: list[tuple[int
 
 @settings(deadline=None)  # the machine may be busy
 @given(st.lists(finite, min_size=1))
+@example([0.0, 5e-324])
 def test_ticks_are_few_lie_inside_and_read_differently(values: list[float]) -> None:
     low, high = _range(values)
     assert low <= min(values) <= max(values) <= high

@@ -71,7 +71,7 @@ def test_every_acknowledged_judgement_is_kept_exactly_once(sqlite_url: str, data
     project = web.project(prompts=TASKS, overlap=4)
     tokens = [web.token(web.person(f"Annotator {number}")) for number in range(ANNOTATORS)]
     total = TASKS * 4
-    with serving(data_dir, sqlite_url, with_pages=False) as server:
+    with serving(data_dir, sqlite_url, pages="none") as server:
         everybody = [Annotating(server.address, token) for token in tokens]
         killer = threading.Thread(
             target=kill_in_the_middle, args=(server, everybody, [total // 4, total // 2])

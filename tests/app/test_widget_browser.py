@@ -14,6 +14,7 @@ import pytest
 from served import ARMS, Web
 from serving import Served, serving
 
+from app.assets import Assets
 from storage.annotators import annotator_named
 from storage.database import Database
 from storage.records import Project
@@ -68,7 +69,7 @@ def web(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="module")
 def server(web: Web, chromium: Any) -> Iterator[Served]:
     url = f"sqlite:///{web.settings.data_dir / 'tandem.sqlite'}"
-    with serving(web.settings.data_dir, url, with_pages=True) as served:
+    with serving(web.settings.data_dir, url, pages="annotate") as served:
         yield served
 
 
@@ -311,6 +312,26 @@ def test_an_expired_login_asks_to_sign_in_and_sends_in_nobody_elses_place(
     (kept,) = web.kept(project)
     with web.database.read() as connection:
         assert kept.annotator == annotator_named(connection, "Expired").pseudonym
+
+
+def test_time_without_a_sign_of_life_is_not_work(visit: Open) -> None:
+    page = visit()
+    page.goto("/sign-in")
+    seconds = page.evaluate(
+        """async (address) => {
+            const { Stopwatch } = await import(address);
+            let now = 0;
+            const stopwatch = new Stopwatch(() => now);
+            now += 10_000; stopwatch.touch();   // reads for ten seconds
+            now += 600_000; stopwatch.touch();  // drinks coffee for ten minutes: 30 s count
+            now += 5_000; stopwatch.touch();    // reads on
+            now += 600_000; stopwatch.resume(); // looks at another tab
+            now += 2_000;
+            return stopwatch.seconds;
+        }""",
+        Assets().address("stopwatch.js"),
+    )
+    assert seconds == 10 + 30 + 5 + 2
 
 
 def test_a_refused_judgement_stays_in_sight_until_it_is_taken(

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 
 from feedback.exporters import EXPORTERS, ExportReport, export
@@ -237,7 +238,6 @@ def test_raw_keeps_all_that_is_known_of_a_judgement(
 def test_datasets_opens_every_export(
     database: Database, uneven_project: Project, tmp_path: Path, file_type: str, now: datetime
 ) -> None:
-    datasets = pytest.importorskip("datasets")
     for name in EXPORTERS:
         report = export(
             database, uneven_project, name, folder=tmp_path / name, file_type=file_type, now=now

@@ -245,7 +245,6 @@ class TestSentences:
             connection.execute(text("SELEKT 1"))
 
     def test_a_server_that_does_not_answer(self) -> None:
-        pytest.importorskip("psycopg")
         database = Database("postgresql://nobody:secret@127.0.0.1:1/none")
         with pytest.raises(StorageFailed, match="does not answer") as caught, database.read():
             pass
@@ -253,7 +252,7 @@ class TestSentences:
 
     def test_a_driver_that_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "psycopg", None)
-        with pytest.raises(StorageFailed, match=r"pip install 'tandem-rlhf\[postgres\]'"):
+        with pytest.raises(StorageFailed, match=r"pip install 'psycopg\[binary\]'"):
             Database("postgresql://127.0.0.1/none")
 
     @pytest.mark.parametrize("url", ["mysql://root:secret@host/x", "somewhere", ""])
@@ -265,7 +264,6 @@ class TestSentences:
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_each_way_to_write_postgresql_means_psycopg(scheme: str) -> None:
-    pytest.importorskip("psycopg")
     database = Database(f"{scheme}://ann:secret@host/tandem")
     assert database.name == "postgresql+psycopg://ann:***@host/tandem"
 

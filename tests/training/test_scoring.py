@@ -14,7 +14,9 @@ import torch
 from storage.errors import InvalidData
 from storage.records import Message
 from training import backbone
+from training.batching import Row
 from training.rewards import REWARDS
+from training.rewards.model import RewardModel
 from training.rewards.scoring import RewardScorer
 
 ASKED = (Message(role="user", content="bread 1?"),)
@@ -108,3 +110,19 @@ def test_an_adapter_of_nothing_scores_as_its_base(folder: Path, tmp_path: Path) 
                 weight.zero_()
     assert not scorer.score(CONVERSATIONS).any()
     assert backbone.load_scalar("tiny").score.weight.abs().sum() == 0
+
+
+def test_weights_in_full_precision_may_be_multiplied_in_half() -> None:
+    scalar, tokenizer = backbone.load_scalar("tiny", device="cpu"), backbone.load_tokenizer("tiny")
+    torch.nn.init.normal_(scalar.score.weight, generator=torch.Generator().manual_seed(0))
+    row = Row(
+        np.array(backbone.chat_ids(tokenizer, ASKED), dtype=np.int32),
+        (np.array(backbone.answer_ids(tokenizer, "an apple, please"), dtype=np.int32),),
+    )
+    whole = RewardModel(scalar, tokenizer)([row])
+    half = RewardModel(scalar, tokenizer, autocast=torch.bfloat16)([row])
+    assert half.dtype == torch.float32
+    assert float((half - whole).detach().abs()) < 0.05 * float(whole.detach().abs()) + 0.05
+    assert not torch.equal(half, whole)
+    half.sum().backward()
+    assert scalar.model.layers[0].mlp.up_proj.weight.grad.dtype == torch.float32

@@ -1,0 +1,65 @@
+"""What a participant is told before the first vote, and what they are not told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from served import ARMS, Web, open_plain_web
+
+from storage.database import Database
+from storage.records import StudyId
+from storage.studies import add_study
+
+
+@pytest.fixture
+def web(database: Database, data_dir: Path, now: datetime, monkeypatch: pytest.MonkeyPatch) -> Web:
+    return open_plain_web(database, data_dir, now, monkeypatch)
+
+
+def test_consent_comes_before_the_first_comparison(web: Web) -> None:
+    study = web.study(web.project(prompts=8))
+    page = web.browser().get(f"/study/{study.code}").text
+    assert "<dd>8</dd>" in page
+    assert "about 6 min" in page
+    for told in ("What is kept", "made-up name", "One cookie", "voluntary", "stop at any time"):
+        assert told in page
+    assert 'type="checkbox" required' in page
+    assert "data-state" not in page
+    assert "Simulated" not in page
+
+
+def test_looking_at_the_page_makes_nobody_a_participant(web: Web) -> None:
+    study = web.study(web.project())
+    browser = web.browser()
+    browser.get(f"/study/{study.code}")
+    assert not browser.cookies
+    assert browser.get("/api/v1/tasks", params={"study": study.code}).status_code == 401
+
+
+def test_whoever_agreed_goes_on_without_being_asked_again(web: Web) -> None:
+    study = web.study(web.project())
+    browser = web.browser()
+    browser.post(f"/api/v1/study/{study.code}/enter", json={"consent": True})
+    page = browser.get(f"/study/{study.code}").text
+    assert f'data-study="{study.code}"' in page
+    assert "voluntary" not in page
+
+
+def test_a_simulated_study_says_so(web: Web) -> None:
+    study = web.study(web.project())
+    marked = replace(study, id=StudyId("marked"), code="marked-code", simulated=True)
+    with web.database.write() as connection:
+        add_study(connection, marked, key={})
+    assert "Simulated" in web.browser().get("/study/marked-code").text
+
+
+def test_neither_the_name_nor_the_policies_are_on_the_page(web: Web) -> None:
+    study = web.study(web.project("Project with a telling name"))
+    browser = web.browser()
+    for _ in range(2):
+        page = browser.get(f"/study/{study.code}").text
+        assert not any(word in page for word in (study.name, "telling name", *ARMS, study.id))
+        browser.post(f"/api/v1/study/{study.code}/enter", json={"consent": True})
