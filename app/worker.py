@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from app.launchers import LAUNCHERS, how_it_ended
 from app.processes import own_environment, own_module
@@ -252,7 +253,7 @@ def run(settings: Settings, *, devices: Sequence[str] = (), parent: int | None =
 def system_database(settings: Settings) -> str:
     """Where DBOS keeps its queue: a SQLite file of its own, or a schema in the same PostgreSQL."""
     if settings.database.startswith("sqlite"):
-        return f"sqlite:///{settings.folder() / 'queue.sqlite'}"
+        return f"sqlite:///{quote(str(settings.folder() / 'queue.sqlite'))}"
     return settings.database
 
 

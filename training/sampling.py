@@ -18,6 +18,7 @@ from storage.records import Message
 from training.backbone import chat_ids, load_causal, load_tokenizer, pick_device
 from training.generation import draws, end_tokens, generate
 from training.places import resolve
+from training.quiet import quietly
 from training.sampling_config import SamplingConfig
 
 
@@ -66,7 +67,8 @@ def open_policy(name: str, *, device: str = "auto", dtype: torch.dtype | None = 
     model = load_causal(base, device=pick_device(device), dtype=dtype)
     if adapted:
         try:
-            model = PeftModel.from_pretrained(model, folder).merge_and_unload()
+            with quietly():
+                model = PeftModel.from_pretrained(model, folder).merge_and_unload()
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0].rstrip(".")
             raise InvalidData(

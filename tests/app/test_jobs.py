@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 from workshop import Workshop, open_workshop
 
 from app.kinds import KINDS, job_config
@@ -248,6 +249,11 @@ def test_another_machines_job_is_lost_only_after_a_silence(
 def test_sqlite_and_postgresql_each_keep_the_queue_beside_the_rest(data_dir: Path) -> None:
     sqlite = Settings(data_dir=data_dir, database_url="")
     assert system_database(sqlite) == f"sqlite:///{data_dir.resolve() / 'queue.sqlite'}"
+    odd = data_dir / "what? 100% #1"
+    address = make_url(system_database(Settings(data_dir=odd, database_url="")))
+    with create_engine(address).begin() as connection:
+        connection.execute(text("CREATE TABLE kept (one INTEGER)"))
+    assert (odd / "queue.sqlite").is_file()
     shared = Settings(data_dir=data_dir, database_url="postgresql://somewhere/tandem")
     assert system_database(shared) == "postgresql://somewhere/tandem"
 

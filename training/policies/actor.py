@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from storage.errors import InvalidData, InvalidOption
 from training.ppo_objectives import entropy, token_log_probabilities
+from training.quiet import quietly
 
 ADAPTER = "default"
 """PEFT's name for the adapter that `save_pretrained` writes into the folder itself."""
@@ -118,7 +119,7 @@ class Actor:
             raise InvalidOption("layers", f"the model has only {len(blocks)}", layers)
         self.temperature = temperature
         self.frozen = blocks[: len(blocks) - (layers or len(blocks))]
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), quietly():
             torch.manual_seed(seed)
             self.peft: PeftModel = get_peft_model(
                 model, _lora(blocks, rank, adapted=len(blocks) - len(self.frozen))
