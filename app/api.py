@@ -23,7 +23,7 @@ from starlette.background import BackgroundTask
 from app import shown
 from app.access import Access, SignedOut, needs_fetch
 from feedback.assignment import next_tasks
-from feedback.intake import take
+from feedback.intake import Answer, take
 from storage.annotators import add_annotator
 from storage.database import Database
 from storage.errors import NotAllowed, NotFound, TandemError
@@ -106,7 +106,7 @@ def api(
         )
 
     @router.post("/submissions", dependencies=[Depends(needs_fetch)], tags=["judging"])
-    def hand_in(answer: shown.Judgement, annotator: Annotator = whoever) -> shown.Kept:
+    def hand_in(answer: Answer, annotator: Annotator = whoever) -> shown.Kept:
         """Hand in a judgement. The reply comes when it is on the disk; a resend changes nothing."""
         receipt = take(database, annotator, answer, now=clock())
         reached = shown.ProgressShown.of(receipt.progress)

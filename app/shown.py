@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, Field, StrictInt
+from pydantic import BaseModel, Field
 
 from app.markdown import render
 from feedback.assignment import ShownTask
-from feedback.intake import Answer
-from storage.records import HIGHEST_RATING, LOWEST_RATING, STRONGEST_CHOICE, Project
+from storage.records import Project
 from storage.tasks import Progress
 
 
@@ -91,21 +90,6 @@ class Work(BaseModel):
     projects: list[str] = Field(description="Names of all projects; empty for participants.")
     tasks: list[TaskShown]
     progress: ProgressShown
-
-
-class Judgement(Answer):
-    """What is said of one task. Whether it fits the task is checked with the task."""
-
-    choice: Annotated[StrictInt, Field(ge=-STRONGEST_CHOICE, le=STRONGEST_CHOICE)] | None = Field(
-        default=None, description="-3 left much better ... 0 tie ... 3 right much better."
-    )
-    ratings: (
-        Annotated[
-            list[Annotated[StrictInt, Field(ge=LOWEST_RATING, le=HIGHEST_RATING)]],
-            Field(min_length=2, max_length=2),
-        ]
-        | None
-    ) = Field(default=None, description="Left and right; null where the task asks for none.")
 
 
 class Kept(BaseModel):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
+from pydantic import Field, StrictFloat, StrictInt
 
-from feedback.tasks import TASKS
+from feedback.tasks import TASKS, Said, Screen
 from storage.database import Database
 from storage.errors import InvalidAnswer, NotFound
 from storage.judgements import record_submission
@@ -16,22 +16,13 @@ from storage.records import Annotator, AssignmentId, Submission, SubmissionId
 from storage.tasks import Progress, assignment, progress, task
 
 
-class Answer(BaseModel):
+class Answer(Said):
     """What a browser sends for one task. Scales are checked with the task, by `feedback.tasks`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     submission: UUID = Field(
         description="Made by the sender; a resend of the same id changes nothing."
     )
     assignment: str = Field(min_length=1, max_length=32, description="As given with the task.")
-    choice: StrictInt | None = Field(
-        default=None, description="-3 left much better ... 0 tie ... 3 right much better."
-    )
-    both_bad: StrictBool = Field(default=False, description="A tie of two unusable responses.")
-    ratings: list[StrictInt] | None = Field(
-        default=None, description="1 to 7 for left and right; null where the task asks for none."
-    )
     active_seconds: StrictInt | StrictFloat | None = Field(
         default=None,
         ge=0,
@@ -70,17 +61,16 @@ def take(database: Database, annotator: Annotator, answer: Answer, *, now: datet
                 f"The task {answer.assignment!r} is not leased to you; load your tasks again."
             )
         judged = task(connection, leased.task)
-        comparisons, ratings = TASKS[judged.type].judgements(
-            leased.shown, choice=answer.choice, both_bad=answer.both_bad, ratings=answer.ratings
-        )
+        screen = Screen(prompt=judged.prompt, shown=leased.shown)
+        meaning = TASKS[judged.type].judgements(answer, screen)
         submission = Submission(
             id=SubmissionId(str(answer.submission)),
             annotator=annotator.id,
             prompt=judged.prompt,
             assignment=leased.id,
             study=judged.study,
-            comparisons=comparisons,
-            ratings=ratings,
+            comparisons=meaning.comparisons,
+            ratings=meaning.ratings,
             active_seconds=answer.active_seconds,
             interface=answer.interface,
             received=now,

@@ -160,7 +160,7 @@ class SimulatedRater:
             "choice": choice,
             # Neither response is worth anything, and neither is better.
             "both_bad": choice == 0 and max(ratings) <= 2,
-            "ratings": ratings if TASKS[task["type"]].rated else None,
+            "ratings": ratings if "ratings" in TASKS[task["type"]].asks else None,
             "active_seconds": None,
             "interface": "simulated",
         }

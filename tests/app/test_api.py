@@ -220,8 +220,8 @@ def test_a_late_judgement_counts_while_there_is_room(web: Web, mira: TestClient)
     [
         ({"ratings": [8, 1]}, "ratings"),
         ({"ratings": [1, 0]}, "ratings"),
-        ({"ratings": [4]}, "ratings"),
-        ({"ratings": [4, 4, 4]}, "ratings"),
+        ({"ratings": []}, "ratings"),
+        ({"ratings": [4] * 9}, "ratings"),
         ({"ratings": [4.5, 4]}, "ratings"),
         ({"ratings": ["4", 4]}, "ratings"),
         ({"ratings": [True, 4]}, "ratings"),
@@ -257,6 +257,8 @@ def test_a_rating_of_eight_is_refused_by_name_and_value(web: Web, mira: TestClie
     "said",
     [
         {"ratings": None},
+        {"ratings": [4]},
+        {"ratings": [4, 4, 4]},
         {"choice": None},
         {"choice": 2, "both_bad": True},
     ],
@@ -410,7 +412,7 @@ def test_the_interface_is_described_to_researchers(web: Web, mira: TestClient) -
         "/api/v1/projects/{name}/export/{form}",
         "/api/v1/health",
     }
-    judgement = described["components"]["schemas"]["Judgement"]["properties"]
+    judgement = described["components"]["schemas"]["Answer"]["properties"]
     assert judgement["choice"]["anyOf"][0]["maximum"] == 3
 
 

@@ -127,10 +127,8 @@ def test_a_bad_answer_keeps_nothing_and_the_task_stays_open(
     ann = person("ann")
     [shown] = ask(ann)
     for changes, sentence in (
-        ({"ratings": [6, 8]}, "between 1 and 7; got 8"),
         ({"ratings": None}, "needs one rating for each"),
         ({"choice": None}, "choice is missing"),
-        ({"choice": 4}, "got 4"),
         ({"both_bad": True}, "either the choice or both_bad"),
     ):
         with pytest.raises(InvalidAnswer, match=sentence):
@@ -146,6 +144,8 @@ def test_a_bad_answer_keeps_nothing_and_the_task_stays_open(
         {"choice": 1.5},
         {"choice": True},
         {"choice": "1"},
+        {"choice": 4},
+        {"ratings": [6, 8]},
         {"ratings": [1.0, 2]},
         {"both_bad": "yes"},
         {"active_seconds": -1},

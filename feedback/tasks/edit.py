@@ -1,0 +1,35 @@
+"""Two responses side by side: which is better, and how it should have been written.
+
+The text that the annotator writes is a response of its own, better than both that were shown: it is
+compared with each of them, to the right of both, since it stood on no side.
+"""
+
+from __future__ import annotations
+
+from feedback.tasks.said import Meaning, Said, Screen, TaskType, compared
+from storage.records import Comparison, Response
+
+EDITED = "edit"
+"""The policy of responses that annotators wrote."""
+
+
+def _read(said: Said, screen: Screen) -> Meaning:
+    chosen = compared(said, screen)
+    if said.edited is None:
+        return Meaning(comparisons=(chosen,))
+    better = chosen.preferred or chosen.left
+    edited = Response.of(
+        screen.prompt, said.edited, policy=EDITED, sampling={"edited_from": better}
+    )
+    improved = (
+        Comparison(left=shown, right=edited.id, choice=1, graded=False) for shown in screen.shown
+    )
+    return Meaning(comparisons=(chosen, *improved), written=(edited,))
+
+
+edit = TaskType(
+    name="edit",
+    summary="Choose the better of two responses and improve it",
+    asks=frozenset({"choice", "both_bad", "edited"}),
+    read=_read,
+)
