@@ -1,4 +1,4 @@
-"""Answers as safe HTML: markdown-it reads, pygments colours, nh3 lets through what is listed here.
+"""Answers as safe HTML: markdown-it reads, pygments colours, nh3 lets through only what is listed.
 
 What a model wrote must be judged as it was written, and must not act on the page it is judged on:
 HTML in an answer is shown as text, an image becomes a line that says so, nothing is fetched.
@@ -23,6 +23,8 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES
 from pygments.util import ClassNotFound
 
+from app import maths
+
 LONGEST_COLOURED = 20_000
 """Characters of one code block beyond which colouring would make an annotator wait."""
 
@@ -31,18 +33,21 @@ _TAGS = {
     *("a", "br", "code", "em", "s", "span", "strong"),
     *("blockquote", "div", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"),
     *("table", "tbody", "td", "th", "thead", "tr"),
+    *maths.TAGS,
 }
 _ATTRIBUTES = {
     "a": {"href", "title"},
     "div": {"tabindex"},
     "ol": {"start"},
     "pre": {"tabindex"},
+    "span": {"tabindex"},
     "td": {"align"},
     "th": {"align"},
+    **maths.ATTRIBUTES,
 }
 _CLASSES = {
-    "div": {"table"},
-    "span": {"image", *filter(None, STANDARD_TYPES.values())},
+    "div": {"formula", "table"},
+    "span": {"formula", "image", *filter(None, STANDARD_TYPES.values())},
 }
 
 
@@ -68,6 +73,7 @@ def render(text: str) -> str:
 def _reader() -> MarkdownIt:
     reader = MarkdownIt("commonmark", {"html": False, "breaks": True})
     reader.enable(["table", "strikethrough"])
+    maths.understand_maths(reader)
     reader.core.ruler.push("fit for our pages", _fit)
     reader.add_render_rule("image", _say_image)
     reader.add_render_rule("table_open", _open_table)
