@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select, update
 from sqlalchemy.exc import IntegrityError
@@ -14,12 +14,16 @@ from sqlalchemy.exc import IntegrityError
 from storage import seats, tables
 from storage.admission import check_imported, check_shown, keep_late, leased_task
 from storage.errors import InvalidAnswer
+from storage.exclusions import excluded
+from storage.known_items import is_right
 from storage.records import (
+    AnnotatorId,
     AssignmentId,
     Comparison,
     Kind,
     ProjectId,
     PromptId,
+    Purpose,
     Rating,
     ResponseId,
     StudyId,
@@ -55,6 +59,14 @@ class Judgement:
     active_seconds: float | None
     interface: str
     received: datetime
+    purpose: Purpose
+    """What the task was for; feedback when it was imported."""
+    correct: bool | None
+    """Whether it met what is expected of a known item; None where nothing is."""
+    comment: str
+    contradiction: Literal["", "meant", "changed"]
+    retracted: datetime | None
+    """When the annotator took it back; it counts for nothing since."""
 
 
 def record_submission(connection: Connection, submission: Submission) -> bool:
@@ -84,7 +96,32 @@ def record_submission(connection: Connection, submission: Submission) -> bool:
         if _is_known(connection, submission):
             return False
         keep_late(connection, submission, task.project)
-    return len(_insert(connection, [submission])) == 1
+    correct = is_right(task.expected, task.responses, submission.comparisons, submission.ratings)
+    purpose = Purpose(task.purpose)
+    return len(_insert(connection, [submission], purpose=purpose, correct=correct)) == 1
+
+
+def retract(
+    connection: Connection,
+    undo_id: str,
+    submission: SubmissionId,
+    annotator: AnnotatorId,
+    *,
+    now: datetime,
+) -> bool:
+    """Take one's latest judgement back, so that the task is open again for the same person.
+
+    The row stays and says when it was taken back; it counts for nothing since. The seat was never
+    given up. A resend of the same `undo_id` changes nothing.
+
+    Returns:
+        True if it was new, False if it was taken back by this very undo before.
+
+    Raises:
+        InvalidAnswer: The submission is unknown or somebody else's, is not their latest one, is
+            older than an hour, or may not be taken back; or the id came before for another one.
+    """
+    raise NotImplementedError
 
 
 def record_imported(connection: Connection, submissions: Iterable[Submission]) -> int:
@@ -111,11 +148,19 @@ def judgements(
     *,
     study: StudyId | None = None,
     by_prompt: bool = False,
+    everything: bool = False,
+    without_excluded: bool = False,
 ) -> Iterator[Judgement]:
     """Stream the votes of a study, or a project's judgements that belong to no study, oldest first.
 
-    With `by_prompt`, those of one prompt stand together. The connection must stay open while they
-    are read.
+    Args:
+        connection: Must stay open while they are read.
+        project: The project.
+        study: The study whose votes are wanted; None for the judgements that belong to none.
+        by_prompt: Those of one prompt stand together.
+        everything: Also those of known items and repeats, and those that were taken back.
+        without_excluded: Leave out the annotators who are excluded from the project, as whatever
+            models learn from does.
     """
     order = _submissions.c.received, _submissions.c.id
     statement = (
@@ -130,9 +175,11 @@ def judgements(
         .join(tables.prompts)
         .join(tables.annotators, _submissions.c.annotator == tables.annotators.c.id)
         .outerjoin(tables.assignments, _submissions.c.assignment == tables.assignments.c.id)
-        .where(_within(project, study))
+        .where(_within(project, study, everything))
         .order_by(*((_submissions.c.prompt,) if by_prompt else ()), *order)
     )
+    if without_excluded:
+        statement = statement.where(_submissions.c.annotator.not_in(excluded(project)))
     rows = connection.execute(statement, execution_options={"yield_per": BATCH})
     for batch in rows.partitions():
         ids = [row.id for row in batch]
@@ -154,6 +201,11 @@ def judgements(
                 active_seconds=row.active_seconds,
                 interface=row.interface,
                 received=row.received,
+                purpose=Purpose(row.purpose),
+                correct=row.correct,
+                comment=row.comment,
+                contradiction=row.contradiction,
+                retracted=row.retracted,
             )
 
 
@@ -196,10 +248,16 @@ def counts(connection: Connection, project: ProjectId) -> dict[str, int]:
     return {name: int(connection.scalar(one) or 0) for name, one in statements.items()}
 
 
-def _within(project: ProjectId, study: StudyId | None) -> ColumnElement[bool]:
+def _within(
+    project: ProjectId, study: StudyId | None, everything: bool = False
+) -> ColumnElement[bool]:
     mine = tables.prompts.c.project == project
     column = _submissions.c.study
-    return mine & (column.is_(None) if study is None else column == study)
+    mine &= column.is_(None) if study is None else column == study
+    if everything:
+        return mine
+    counts = _submissions.c.purpose == str(Purpose.FEEDBACK)
+    return mine & counts & _submissions.c.retracted.is_(None)
 
 
 def _content(submission: Submission) -> str:
@@ -211,6 +269,8 @@ def _content(submission: Submission) -> str:
         submission.study,
         [asdict(one) for one in submission.comparisons],
         [asdict(one) for one in submission.ratings],
+        # Left out when there is nothing, as before there could be any.
+        *filter(None, (submission.comment, submission.contradiction)),
         length=32,
     )
 
@@ -252,9 +312,18 @@ def _mark_simulated(connection: Connection, batch: Sequence[Submission]) -> None
         )
 
 
-def _insert(connection: Connection, batch: Sequence[Submission]) -> list[Submission]:
+def _insert(
+    connection: Connection,
+    batch: Sequence[Submission],
+    *,
+    purpose: Purpose = Purpose.FEEDBACK,
+    correct: bool | None = None,
+) -> list[Submission]:
     """Keep the submissions whose id is new, with all their parts, and return them."""
-    rows = [as_row(_submissions, one, content=_content(one)) for one in batch]
+    rows = [
+        as_row(_submissions, one, content=_content(one), purpose=purpose, correct=correct)
+        for one in batch
+    ]
     try:
         inserted = set(insert_new(connection, _submissions, rows))
     except IntegrityError as error:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select, update
 
 from storage import tables
 from storage.errors import InvalidOption, NotFound
-from storage.records import Project, ProjectId
-from storage.rows import as_row, count_new
+from storage.records import Collecting, Project, ProjectId
+from storage.rows import as_row, checked, count_new
 
 
 def add_project(connection: Connection, project: Project) -> Project:
@@ -23,7 +25,8 @@ def add_project(connection: Connection, project: Project) -> Project:
         raise InvalidOption("name", "a project needs a name", project.name)
     if project.overlap < 1:
         raise InvalidOption("overlap", "it must be at least 1", project.overlap)
-    if not count_new(connection, tables.projects, [as_row(tables.projects, project)], key="name"):
+    row = as_row(tables.projects, project, collecting=asdict(project.collecting))
+    if not count_new(connection, tables.projects, [row], key="name"):
         raise InvalidOption("name", "there is already a project of that name", project.name)
     return project
 
@@ -70,14 +73,29 @@ def project_named(connection: Connection, name: str) -> Project:
     return found
 
 
+def set_collecting(connection: Connection, project: ProjectId, collecting: Collecting) -> Project:
+    """Change how a project collects from now on. Tasks that were made stay as they are.
+
+    Raises:
+        NotFound: It is not stored.
+    """
+    kept = checked(tables.projects, {"collecting": asdict(collecting)})
+    connection.execute(update(tables.projects).where(tables.projects.c.id == project).values(kept))
+    return project_named(connection, project)
+
+
 def projects(connection: Connection) -> list[Project]:
     """Every project, the oldest first."""
     order = tables.projects.c.created, tables.projects.c.name
     rows = connection.execute(select(tables.projects).order_by(*order))
-    return [Project(**row._asdict()) for row in rows]
+    return [_project(row) for row in rows]
 
 
 def _find(connection: Connection, name: str) -> Project | None:
     named = (tables.projects.c.name == name) | (tables.projects.c.id == name)
     row = connection.execute(select(tables.projects).where(named)).first()
-    return None if row is None else Project(**row._asdict())
+    return None if row is None else _project(row)
+
+
+def _project(row: Row[Any]) -> Project:
+    return Project(**row._asdict() | {"collecting": Collecting.of(row.collecting)})

@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, NewType, TypedDict
 
-from storage.errors import InvalidAnswer, InvalidData
+from storage.errors import InvalidAnswer, InvalidData, InvalidOption
 
 ProjectId = NewType("ProjectId", str)
 PromptId = NewType("PromptId", str)
@@ -32,6 +32,7 @@ StudyId = NewType("StudyId", str)
 
 LOWEST_RATING, HIGHEST_RATING = 1, 7
 STRONGEST_CHOICE = 3
+LONGEST_COMMENT = 2000
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """NUL, which PostgreSQL refuses, and halves of surrogate pairs, which are not Unicode text."""
@@ -67,6 +68,26 @@ class Split(StrEnum):
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
+
+
+class Purpose(StrEnum):
+    """What a task is for. People see no difference between all but the qualification."""
+
+    FEEDBACK = "feedback"
+    """Judged to learn from. Only these judgements reach snapshots, training and agreement."""
+    GOLD = "gold"
+    """The right answer is known; mixed in to see how well people judge."""
+    ATTENTION = "attention"
+    """Nobody who reads could miss the right answer; mixed in like gold."""
+    QUALIFICATION = "qualification"
+    """The right answer is known, and explained; asked before the first real task."""
+    REPEAT = "repeat"
+    """The same responses in the opposite order for somebody who judged them before."""
+
+    @property
+    def is_known(self) -> bool:
+        """True when the right answer is known, so that any number of people may judge it."""
+        return self in (Purpose.GOLD, Purpose.ATTENTION, Purpose.QUALIFICATION)
 
 
 class JobState(StrEnum):
@@ -148,14 +169,72 @@ def split_of(messages: Sequence[Message]) -> Split:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Collecting:
+    """How a project collects judgements: what is asked, and how the asking is controlled."""
+
+    task_types: tuple[str, ...] = ("pair_with_ratings",)
+    """Names of entries of `feedback.tasks.TASKS`; each new task is of one of them."""
+    aspects: tuple[str, ...] = ("overall",)
+    """What is rated, each on its own."""
+    gold_rate: float = 0.0
+    """Share of the tasks given out whose answer is known."""
+    repeat_rate: float = 0.0
+    """Share of the tasks given out that repeat one, in the opposite order."""
+    random_share: float = 0.2
+    """How often a task is drawn from all open ones, whatever their priorities; a fraction."""
+    qualification: int = 0
+    """How many known items come before the first real task; 0 for none."""
+    qualification_pass: float = 0.7
+    """Share of them that must be right."""
+    break_after_minutes: int = 45
+    """When the widget suggests a break; 0 for never."""
+
+    def __post_init__(self) -> None:
+        _check_names("task_types", self.task_types, longest=50)
+        _check_names("aspects", self.aspects, longest=200)
+        for name, value, highest in (
+            ("gold_rate", self.gold_rate, 0.5),
+            ("repeat_rate", self.repeat_rate, 0.4),
+            ("random_share", self.random_share, 1.0),
+            ("qualification_pass", self.qualification_pass, 1.0),
+        ):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not 0 <= value <= highest:
+                raise InvalidOption(name, f"it must lie between 0 and {highest}", value)
+        for name, number, most in (
+            ("qualification", self.qualification, 100),
+            ("break_after_minutes", self.break_after_minutes, 480),
+        ):
+            is_whole = isinstance(number, int) and not isinstance(number, bool)
+            if not is_whole or not 0 <= number <= most:
+                raise InvalidOption(name, f"it must be a whole number from 0 to {most}", number)
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Collecting:
+        """From plain values, as JSON keeps them; what is missing has its default."""
+        lists = {"task_types", "aspects"} & kept.keys()
+        return cls(**{**kept, **{name: tuple(kept[name]) for name in lists}})
+
+
+def _check_names(what: str, names: tuple[str, ...], *, longest: int) -> None:
+    """At least one, all different, each one line that every database can keep."""
+    for name in names:
+        if not (isinstance(name, str) and name.strip() and name.isprintable()):
+            raise InvalidOption(what, "each needs a name of one printable line", name)
+        if len(name) > longest:
+            raise InvalidOption(what, f"a name has at most {longest} characters", name)
+    if not 1 <= len(names) <= 20 or len(set(names)) < len(names):
+        raise InvalidOption(what, "it takes 1 to 20 different names", list(names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     """A body of prompts and what is asked about their responses."""
 
     id: ProjectId
     name: str
     guidelines: str = ""
-    task_type: str = "pair_with_ratings"
-    """Name of an entry of `feedback.tasks.TASKS`."""
+    collecting: Collecting = field(default_factory=Collecting)
     overlap: int = 1
     """How many annotators judge each task."""
     simulated: bool = False
@@ -255,7 +334,10 @@ class Annotator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """Two responses that `overlap` annotators are to judge, each in an order of their own."""
+    """Responses that `overlap` annotators are to judge, each in an order of their own.
+
+    One response is rated, two are compared, more are ranked.
+    """
 
     id: TaskId
     project: ProjectId
@@ -264,8 +346,16 @@ class Task:
     type: str
     """Name of an entry of `feedback.tasks.TASKS`."""
     overlap: int
+    """How many annotators judge it. It means nothing for known items, which everybody may meet."""
     study: StudyId | None = None
     """The study whose vote this is; None for feedback that models may learn from."""
+    purpose: Purpose = Purpose.FEEDBACK
+    priority: float = 0.0
+    """Tasks of a higher priority are given out first, but for the project's random share."""
+    expected: Mapping[str, Any] | None = None
+    """Of known items, the right answer by place in `responses`; see `storage.known_items`."""
+    repeats: TaskId | None = None
+    """Of repeats, the task that was judged before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,6 +455,12 @@ class Submission:
     """Time from first sight to submission without idle time; None when unknown."""
     interface: str = "web"
     received: datetime
+    comment: str = ""
+    """What the annotator wants to say about it; at most 2,000 characters."""
+    contradiction: Literal["", "meant", "changed"] = ""
+    """What came of the hint that grade and ratings disagree; empty when it was not shown."""
+    retracted: datetime | None = None
+    """When the annotator took it back. It stays, but counts for nothing."""
 
     def __post_init__(self) -> None:
         if not self.comparisons and not self.ratings:
@@ -379,6 +475,15 @@ class Submission:
         seconds = self.active_seconds
         if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
             raise InvalidAnswer(f"A judgement cannot take {seconds} seconds.")
+        if len(self.comment) > LONGEST_COMMENT:
+            raise InvalidAnswer(
+                f"A comment has at most {LONGEST_COMMENT} characters, this one has"
+                f" {len(self.comment)}; shorten it."
+            )
+        if self.contradiction not in ("", "meant", "changed"):
+            raise InvalidAnswer(
+                f"A contradiction is '', 'meant' or 'changed'; got {self.contradiction!r}."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     Dialect,
     Float,
@@ -21,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    literal_column,
 )
 
 
@@ -61,7 +64,7 @@ projects = Table(
     Column("id", String(32), primary_key=True),
     Column("name", String(200), nullable=False, unique=True),
     Column("guidelines", Text, nullable=False),
-    Column("task_type", String(50), nullable=False),
+    Column("collecting", JSON, nullable=False),
     Column("overlap", Integer, CheckConstraint("overlap >= 1", name="overlap"), nullable=False),
     Column("simulated", Boolean, nullable=False),
     Column("created", UtcDateTime, nullable=False),
@@ -135,8 +138,17 @@ tasks = Table(
     Column("type", String(50), nullable=False),
     Column("overlap", Integer, CheckConstraint("overlap >= 1", name="overlap"), nullable=False),
     Column("study", ForeignKey("studies.id")),
+    Column("purpose", String(20), nullable=False),
+    Column("priority", Float, nullable=False),
+    Column("expected", JSON(none_as_null=True)),
+    Column("repeats", ForeignKey("tasks.id")),
+    # The tasks of a project (or study) stand in line under the numbers 0, 1, 2, ... with those that
+    # have a free seat in front, so that one of them is drawn, and all are counted, without walking
+    # through them. NULL for all but feedback, which nobody draws so. `storage.line` changes it.
+    Column("place", Integer),
     # Seats nobody holds. It could be counted from the assignments, but then each draw of a task
-    # would read them all. `storage.tasks` changes it only together with a seat.
+    # would read them all. `storage.line` changes it only together with a seat. Known items have
+    # room for everybody; theirs never change.
     Column(
         "free_seats",
         Integer,
@@ -150,17 +162,21 @@ assignments = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("task", ForeignKey("tasks.id"), nullable=False),
-    Column("annotator", ForeignKey("annotators.id"), nullable=False, index=True),
+    Column("annotator", ForeignKey("annotators.id"), nullable=False),
     # 0 ... overlap - 1 while the lease or the judgement holds the place, NULL once it expired.
+    # Seats at known items are numbered without end.
     # The unique pair below is what makes over-collection impossible under any concurrency.
     Column("seat", Integer),
     Column("shown", JSON, nullable=False),
-    # True when `shown` is the task's own order turned round; counted to keep sides balanced.
-    Column("turned", Boolean, nullable=False),
+    # True when `shown` is the task's own order turned round; counted to keep sides balanced. NULL
+    # where no coin decided: a single response, more than two, or a repeat.
+    Column("turned", Boolean),
     Column("probability", Float, nullable=False),
     Column("leased", UtcDateTime, nullable=False),
     Column("expires", UtcDateTime, nullable=False),
     Column("submitted", UtcDateTime),
+    # Since when this annotator does not want to see it again.
+    Column("skipped", UtcDateTime),
     UniqueConstraint("task", "seat"),
     UniqueConstraint("task", "annotator"),
 )
@@ -169,15 +185,24 @@ submissions = Table(
     "submissions",
     metadata,
     Column("id", String(64), primary_key=True),
-    Column("annotator", ForeignKey("annotators.id"), nullable=False, index=True),
+    Column("annotator", ForeignKey("annotators.id"), nullable=False),
     Column("prompt", ForeignKey("prompts.id"), nullable=False, index=True),
-    Column("assignment", ForeignKey("assignments.id"), unique=True),
+    Column("assignment", ForeignKey("assignments.id")),
     Column("study", ForeignKey("studies.id"), index=True),
+    # Of the task; imported judgements are feedback.
+    Column("purpose", String(20), nullable=False),
+    # Whether it met what is expected of a known item; NULL where nothing is.
+    Column("correct", Boolean),
     # Digest of what was said, so that a resend can be told from another answer under the same id.
     Column("content", String(32), nullable=False),
     Column("active_seconds", Float),
     Column("interface", String(50), nullable=False),
     Column("received", UtcDateTime, nullable=False, index=True),
+    Column("comment", Text, nullable=False),
+    Column("contradiction", String(20), nullable=False),
+    Column("retracted", UtcDateTime),
+    # Made by the sender of the undo; a resend of the same id changes nothing.
+    Column("undo", String(64), unique=True),
 )
 
 comparisons = Table(
@@ -265,12 +290,89 @@ models = Table(
     Column("created", UtcDateTime, nullable=False),
 )
 
-# Draws the open tasks of a project or study without reading the tasks themselves.
-Index("ix_tasks_open", tasks.c.project, tasks.c.study, tasks.c.free_seats, tasks.c.id)
-_leased = assignments.c.seat.is_not(None) & assignments.c.submitted.is_(None)
-Index(
-    "ix_assignments_leased",
-    assignments.c.expires,
-    sqlite_where=_leased,
-    postgresql_where=_leased,
+skips = Table(
+    "skips",
+    metadata,
+    # Made by the sender; a resend of the same id changes nothing.
+    Column("id", String(64), primary_key=True),
+    Column("assignment", ForeignKey("assignments.id"), nullable=False, unique=True),
+    Column("annotator", ForeignKey("annotators.id"), nullable=False, index=True),
+    Column("task", ForeignKey("tasks.id"), nullable=False, index=True),
+    Column("reason", String(2000), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
 )
+
+flags = Table(
+    "flags",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("task", ForeignKey("tasks.id"), nullable=False, index=True),
+    Column("annotator", ForeignKey("annotators.id"), nullable=False),
+    Column("reason", String(20), nullable=False),
+    Column("comment", String(2000), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("resolved", UtcDateTime),
+)
+
+exclusions = Table(
+    "exclusions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project", ForeignKey("projects.id"), nullable=False),
+    Column("annotator", ForeignKey("annotators.id"), nullable=False),
+    Column("reason", String(2000), nullable=False),
+    Column("by", ForeignKey("annotators.id"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("lifted", UtcDateTime),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("annotator", ForeignKey("annotators.id"), nullable=False),
+    Column("author", ForeignKey("annotators.id"), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("read", UtcDateTime),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    # Only the digest is kept: whoever reads the database cannot use it.
+    Column("digest", String(64), primary_key=True),
+    Column("annotator", ForeignKey("annotators.id"), nullable=False, index=True),
+    Column("label", String(200), nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("revoked", UtcDateTime),
+)
+
+
+def _partial(name: str, *columns: Any, where: ColumnElement[bool], unique: bool = False) -> None:
+    """An index of some rows only, alike on both databases."""
+    Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+Index("ix_tasks_place", tasks.c.project, tasks.c.study, tasks.c.place)
+Index("ix_tasks_purpose", tasks.c.project, tasks.c.purpose)
+_open = (tasks.c.free_seats > literal_column("0")) & tasks.c.place.is_not(None)
+_partial("ix_tasks_open", tasks.c.project, tasks.c.study, tasks.c.place, where=_open)
+_partial("ix_tasks_priority", tasks.c.project, tasks.c.study, tasks.c.priority, where=_open)
+Index("ix_assignments_annotator", assignments.c.annotator, assignments.c.submitted)
+# What stands must be the only answer to its assignment; what was taken back may be any number.
+_stands = submissions.c.retracted.is_(None)
+_partial("ix_submissions_assignment", submissions.c.assignment, where=_stands, unique=True)
+Index("ix_submissions_annotator", submissions.c.annotator, submissions.c.received)
+_in_force = exclusions.c.lifted.is_(None)
+_partial(
+    "ix_exclusions_in_force",
+    exclusions.c.project,
+    exclusions.c.annotator,
+    where=_in_force,
+    unique=True,
+)
+_unread = messages.c.read.is_(None)
+_partial("ix_messages_unread", messages.c.annotator, where=_unread)
+_leased = assignments.c.seat.is_not(None) & assignments.c.submitted.is_(None)
+_partial("ix_assignments_leased", assignments.c.expires, where=_leased)

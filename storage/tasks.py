@@ -18,6 +18,7 @@ from storage.records import (
     Assignment,
     AssignmentId,
     ProjectId,
+    Purpose,
     StudyId,
     Task,
     TaskId,
@@ -216,11 +217,12 @@ def _row(task: Task) -> dict[str, Any]:
 
 def _task(row: Row[Any]) -> Task:
     fields = row._asdict()
-    del fields["free_seats"]
-    return Task(**fields | {"responses": tuple(row.responses)})
+    del fields["free_seats"], fields["place"]
+    changed = {"responses": tuple(row.responses), "purpose": Purpose(row.purpose)}
+    return Task(**fields | changed)
 
 
 def _assignment(row: Row[Any]) -> Assignment:
     fields = row._asdict()
-    del fields["seat"], fields["turned"]
+    del fields["seat"], fields["turned"], fields["skipped"]
     return Assignment(**fields | {"shown": tuple(row.shown)})

@@ -36,7 +36,7 @@ from storage.database import Database
 from storage.errors import InvalidData, InvalidOption
 from storage.projects import add_project
 from storage.prompts import responses
-from storage.records import Project, ProjectId
+from storage.records import Collecting, Project, ProjectId
 from storage.settings import Settings
 from storage.tasks import tasks
 from training.places import DEFAULT_BASE
@@ -235,7 +235,7 @@ def _draw_project(guard: Guard, database: Database) -> None:
             id=ProjectId(secrets.token_hex(8)),
             name=typed.strip(),
             guidelines=read,
-            task_type=kind,
+            collecting=Collecting(task_types=(kind,)),
             overlap=times,
             created=visit.now,
         )

@@ -23,6 +23,7 @@ from storage.projects import add_project
 from storage.prompts import add_prompts, add_responses
 from storage.records import (
     Annotator,
+    Collecting,
     Project,
     ProjectId,
     Prompt,
@@ -91,7 +92,7 @@ class Web:
             id=ProjectId(secrets.token_hex(8)),
             name=name,
             guidelines="Judge **helpfulness** first.",
-            task_type=task_type,
+            collecting=Collecting(task_types=(task_type,)),
             overlap=overlap,
             simulated=simulated,
             created=self.now,

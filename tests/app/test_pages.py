@@ -351,7 +351,8 @@ def test_a_file_becomes_prompts_tasks_and_later_a_snapshot(
     assert "ready to learn from" in frozen[0]
     with desk.database.read() as connection:
         project = project_named(connection, "tomatoes")
-        assert (project.overlap, project.guidelines, project.task_type) == (2, "Be kind.", "pair")
+        assert (project.overlap, project.guidelines) == (2, "Be kind.")
+        assert project.collecting.task_types == ("pair",)
         assert len(snapshots.snapshots(connection, project.id)) == 1
 
 

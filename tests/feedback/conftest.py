@@ -17,7 +17,7 @@ from storage.annotators import add_annotator
 from storage.database import Database
 from storage.projects import add_project, ensure_project
 from storage.prompts import add_prompts, add_responses
-from storage.records import Annotator, Kind, Project, ProjectId, Prompt, Response, Role
+from storage.records import Annotator, Collecting, Kind, Project, ProjectId, Prompt, Response, Role
 
 
 @pytest.fixture
@@ -71,7 +71,8 @@ def person(database: Database, now: datetime) -> Callable[..., Annotator]:
 @pytest.fixture
 def plain_project(database: Database, project: Project, now: datetime) -> Project:
     """The same answers in a project that asks for choices only."""
-    plain = replace(project, id=ProjectId("plain"), name="plain", task_type="pair", overlap=1)
+    asked = Collecting(task_types=("pair",))
+    plain = replace(project, id=ProjectId("plain"), name="plain", collecting=asked, overlap=1)
     prompt = Prompt.of(plain.id, "Which?")
     with database.write() as connection:
         add_project(connection, plain)

@@ -24,7 +24,7 @@ from storage.errors import InvalidOption, StorageFailed
 
 
 def add(connection: Connection, name: str, now: datetime, guidelines: str = "") -> None:
-    row = {"id": name, "name": name, "guidelines": guidelines, "task_type": "pair", "overlap": 1}
+    row = {"id": name, "name": name, "guidelines": guidelines, "collecting": {}, "overlap": 1}
     connection.execute(insert(tables.projects).values(**row, simulated=False, created=now))
 
 
@@ -119,7 +119,7 @@ database = Database(sys.argv[1])
 for number in range(10**6):
     with database.write() as connection:
         connection.execute(insert(tables.projects).values(
-            id=str(number), name=str(number), guidelines="", task_type="pair", overlap=1,
+            id=str(number), name=str(number), guidelines="", collecting={}, overlap=1,
             simulated=False, created=datetime(2026, 1, 1, tzinfo=timezone.utc)))
     print(number, flush=True)
 """

@@ -21,6 +21,7 @@ from storage.records import (
     Comparison,
     Kind,
     PromptId,
+    Purpose,
     Rating,
     ResponseId,
     StudyId,
@@ -66,6 +67,11 @@ def test_a_submission_is_kept_with_how_it_came_about(desk: Desk) -> None:
         active_seconds=12.5,
         interface="web",
         received=desk.now + MINUTE,
+        purpose=Purpose.FEEDBACK,
+        correct=None,
+        comment="",
+        contradiction="",
+        retracted=None,
     )
     assert "Ann" not in repr(found)
 

@@ -1,0 +1,96 @@
+"""Messages of researchers to annotators, shown in the widget until they are read."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import IntegrityError
+
+from storage import tables
+from storage.errors import InvalidOption, NotFound
+from storage.records import AnnotatorId
+from storage.rows import checked
+
+LONGEST_MESSAGE = 2000
+
+_messages = tables.messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonalMessage:
+    """A few words to one annotator."""
+
+    id: str
+    author: str
+    """Pseudonym."""
+    text: str
+    at: datetime
+    read: datetime | None
+
+
+def send(
+    connection: Connection, annotator: AnnotatorId, author: AnnotatorId, text: str, now: datetime
+) -> str:
+    """Keep a message to an annotator, and give its identifier.
+
+    Raises:
+        InvalidOption: The text is empty or longer than 2,000 characters.
+        NotFound: The annotator is not stored.
+    """
+    if not 0 < len(text.strip()) <= len(text) <= LONGEST_MESSAGE:
+        raise InvalidOption("text", f"a message has 1 to {LONGEST_MESSAGE} characters", len(text))
+    message = secrets.token_hex(8)
+    row = {"id": message, "annotator": annotator, "author": author, "text": text, "at": now}
+    try:
+        connection.execute(_messages.insert().values(checked(_messages, row)))
+    except IntegrityError as error:
+        raise NotFound("annotator", annotator) from error
+    return message
+
+
+def unread(connection: Connection, annotator: AnnotatorId) -> list[PersonalMessage]:
+    """What an annotator has not read yet, the oldest first."""
+    return _sent(connection, annotator, only_unread=True)
+
+
+def messages(connection: Connection, annotator: AnnotatorId) -> list[PersonalMessage]:
+    """Everything that was sent to an annotator, the oldest first."""
+    return _sent(connection, annotator, only_unread=False)
+
+
+def mark_read(
+    connection: Connection, message: str, annotator: AnnotatorId, *, now: datetime
+) -> bool:
+    """Note that an annotator has read a message; False when they had before.
+
+    Raises:
+        NotFound: No such message was sent to this annotator.
+    """
+    theirs = (_messages.c.id == message) & (_messages.c.annotator == annotator)
+    fresh = update(_messages).where(theirs, _messages.c.read.is_(None)).values(read=now)
+    if connection.execute(fresh).rowcount:
+        return True
+    if connection.scalar(select(_messages.c.id).where(theirs)) is None:
+        raise NotFound("message", message)
+    return False
+
+
+def _sent(
+    connection: Connection, annotator: AnnotatorId, *, only_unread: bool
+) -> list[PersonalMessage]:
+    authors = tables.annotators
+    statement = (
+        select(_messages, authors.c.pseudonym)
+        .join(authors, _messages.c.author == authors.c.id)
+        .where(_messages.c.annotator == annotator)
+        .order_by(_messages.c.at, _messages.c.id)
+    )
+    if only_unread:
+        statement = statement.where(_messages.c.read.is_(None))
+    return [
+        PersonalMessage(id=row.id, author=row.pseudonym, text=row.text, at=row.at, read=row.read)
+        for row in connection.execute(statement)
+    ]
