@@ -1,8 +1,9 @@
-"""Who is asking, and what they may do: signed cookies, one-time links, roles looked up each time.
+"""Who is asking, and what they may do: signed cookies, API tokens, roles looked up each time.
 
 A cookie holds only who somebody is. What they may do is read from the database on every request, so
 taking a role away, or a person, works at once. Participants of a study have a cookie of their own,
-which opens that study and nothing else.
+which opens that study and nothing else. Programs send a token instead of a cookie; a request that
+carries one is judged by it alone.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from storage.database import Database
 from storage.errors import NotAllowed, NotFound, StorageFailed
 from storage.records import Annotator, AnnotatorId, Role
 from storage.settings import Settings
+from storage.tokens import annotator_of
 
 SESSION, PARTICIPANT, FORM = "tandem_session", "tandem_participant", "tandem_form"
 SESSION_LIFETIME = timedelta(days=14)
@@ -47,15 +49,19 @@ def may(annotator: Annotator, needed: Role) -> bool:
 def needs_fetch(request: Request) -> None:
     """Refuse what a plain form of another site could send.
 
-    With a header of its own a browser asks first, and the answer to other sites is no.
+    With a header of its own, or a token, a browser asks first, and the answer to other sites is no.
 
     Raises:
         NotAllowed: The header is missing.
     """
-    if request.headers.get("x-requested-with") != "fetch":
+    if request.headers.get("x-requested-with") != "fetch" and not _carries_token(request):
         raise NotAllowed(
             "A request that changes something needs the header X-Requested-With: fetch."
         )
+
+
+def _carries_token(request: Request) -> bool:
+    return "authorization" in request.headers
 
 
 def link_address(settings: Settings, token: str) -> str:
@@ -123,14 +129,32 @@ class Access:
         }
 
     def annotator(self, request: Request) -> Annotator | None:
-        """Whoever is signed in, or None. Inactive people are nobody."""
+        """Whoever is signed in with a cookie, or None. Inactive people are nobody."""
         kept = self._read(request, SESSION)
         if not isinstance(kept, dict) or kept.get("until", 0) < self._clock().timestamp():
             return None
         return self._active(kept.get("annotator"))
 
+    def token_holder(self, request: Request) -> Annotator | None:
+        """Whom the request's API token stands for; None when it carries none.
+
+        Raises:
+            SignedOut: The token is not valid. Its cookie does not count then: whoever sends a token
+                means to be its holder.
+        """
+        if not _carries_token(request):
+            return None
+        scheme, _, token = request.headers["authorization"].partition(" ")
+        if scheme.lower() != "bearer":
+            raise SignedOut("Send the API token as: Authorization: Bearer TOKEN.")
+        try:
+            with self._database.read() as connection:
+                return annotator_of(connection, token.strip())
+        except NotAllowed as error:
+            raise SignedOut(str(error)) from None
+
     def needs(self, role: Role) -> Callable[[Request], Annotator]:
-        """A FastAPI dependency: the annotator, who has at least this role.
+        """A FastAPI dependency: the annotator, by token or cookie, who has at least this role.
 
         Raises:
             SignedOut: Nobody is signed in.
@@ -138,7 +162,7 @@ class Access:
         """
 
         def dependency(request: Request) -> Annotator:
-            annotator = self.annotator(request)
+            annotator = self.token_holder(request) or self.annotator(request)
             if annotator is None:
                 raise SignedOut("Nobody is signed in here. Open your sign-in link again.")
             if not may(annotator, role):
@@ -171,6 +195,8 @@ class Access:
 
     def participant(self, request: Request, code: str) -> Annotator | None:
         """Whoever takes part in the study with this code from this browser, or None."""
+        if _carries_token(request):
+            return None
         return self._active(self._participations(request).get(code))
 
     def take_part(

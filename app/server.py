@@ -65,7 +65,7 @@ def create_app(
     access = Access(settings, database, clock=clock)
     _speak_plainly(app, assets)
     app.include_router(api(settings, database, access, clock=clock))
-    describe(app, access)
+    describe(app, settings, access)
     app.include_router(sign_in_pages(database, access, assets, clock=clock))
     app.include_router(study_pages(database, access, assets))
     assets.serve(app)

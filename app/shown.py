@@ -1,13 +1,22 @@
-"""What the JSON interface shows, and what it takes: the models behind its OpenAPI description."""
+"""What the JSON interface shows: the models behind its OpenAPI description.
+
+What it takes is declared where it is checked, in `feedback.intake` and `feedback.asides`.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, Self
+from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
 from app.markdown import render
 from feedback.assignment import ShownTask
+from feedback.intake import Lesson
+from feedback.own_figures import OwnFigures
+from storage.messages import PersonalMessage
+from storage.qualification import Standing
 from storage.records import Project
 from storage.tasks import Progress
 
@@ -34,9 +43,13 @@ class TaskShown(BaseModel):
     """What one annotator is to judge, leased to them for half an hour."""
 
     assignment: str = Field(description="Send it back with the judgement.")
-    type: str = Field(description="pair_with_ratings, or pair: without ratings.")
+    type: str = Field(
+        description="pair_with_ratings, pair, single_rating, ranking, aspects or edit: what a"
+        " judgement must hold."
+    )
     prompt: list[Turn]
-    responses: list[Text] = Field(description="Left and right, in this annotator's own order.")
+    responses: list[Text] = Field(description="Left to right, in this annotator's own order.")
+    qualifying: bool = Field(description="Part of the qualification round, with feedback.")
 
     @classmethod
     def of(cls, task: ShownTask) -> Self:
@@ -49,6 +62,7 @@ class TaskShown(BaseModel):
                 for turn in task.prompt
             ],
             responses=[Text.of(response) for response in task.responses],
+            qualifying=task.qualifying,
         )
 
 
@@ -58,6 +72,8 @@ class ProjectShown(BaseModel):
     name: str
     guidelines: Text
     simulated: bool = Field(description="Programs in the place of people may have judged here.")
+    aspects: list[str] = Field(description="What is rated.")
+    break_after_minutes: int = Field(description="When to suggest a break; 0 for never.")
 
     @classmethod
     def of(cls, project: Project, *, name: str | None = None) -> Self:
@@ -66,6 +82,8 @@ class ProjectShown(BaseModel):
             name=project.name if name is None else name,
             guidelines=Text.of(project.guidelines),
             simulated=project.simulated,
+            aspects=list(project.collecting.aspects),
+            break_after_minutes=project.collecting.break_after_minutes,
         )
 
 
@@ -82,6 +100,43 @@ class ProgressShown(BaseModel):
         return cls(done=progress.done, open=progress.open, total=progress.total)
 
 
+class QualificationShown(BaseModel):
+    """How the annotator stands in the qualification round."""
+
+    left: int = Field(description="Items still to be judged.")
+    done: int
+    correct: int
+    passed: bool | None = Field(description="Null until the round is over.")
+
+    @classmethod
+    def of(cls, standing: Standing) -> Self | None:
+        """The same numbers; None where there is no round."""
+        if not standing.left and not standing.done:
+            return None
+        return cls(
+            left=standing.left,
+            done=standing.done,
+            correct=standing.correct,
+            passed=standing.passed,
+        )
+
+
+class MessageShown(BaseModel):
+    """A few words from a researcher."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    id: str
+    text: str
+    at: datetime
+    author: str = Field(serialization_alias="from", description="Pseudonym.")
+
+    @classmethod
+    def of(cls, message: PersonalMessage) -> Self:
+        """The same message."""
+        return cls(id=message.id, text=message.text, at=message.at, author=message.author)
+
+
 class Work(BaseModel):
     """Tasks to judge next. Those held already come first."""
 
@@ -90,13 +145,101 @@ class Work(BaseModel):
     projects: list[str] = Field(description="Names of all projects; empty for participants.")
     tasks: list[TaskShown]
     progress: ProgressShown
+    qualification: QualificationShown | None = Field(description="Null where there is no round.")
+    messages: list[MessageShown] = Field(description="Not read yet, the oldest first.")
 
 
-class Kept(BaseModel):
-    """The judgement is on the server's disk."""
+class LessonShown(BaseModel):
+    """What somebody is told of an answer in the qualification round."""
+
+    correct: bool
+    explanation: Text
+    left: int = Field(description="Items still to be judged.")
+    passed: bool | None = Field(description="Null until the round is over.")
+
+    @classmethod
+    def of(cls, lesson: Lesson) -> Self:
+        """The same, rendered."""
+        return cls(
+            correct=lesson.correct,
+            explanation=Text.of(lesson.explanation),
+            left=lesson.left,
+            passed=lesson.passed,
+        )
+
+
+class Noted(BaseModel):
+    """It is on the server's disk."""
 
     saved: bool = Field(description="False when it had been kept before: a resend.")
     progress: ProgressShown
+
+
+class Kept(Noted):
+    """The judgement is on the server's disk."""
+
+    qualification: LessonShown | None = Field(
+        description="Feedback on an item of the qualification round; null on all others."
+    )
+
+
+class Read(BaseModel):
+    """The message will not be shown again."""
+
+    saved: bool = Field(description="False when it had been read before.")
+
+
+class AgreementShown(BaseModel):
+    """How often own choices agree with what most others chose, once a task is complete."""
+
+    value: float = Field(description="A fraction of the decided choices that can be compared.")
+    others: int = Field(description="With how many other people they were compared.")
+
+
+class Figures(BaseModel):
+    """The annotator's own work in a project."""
+
+    judgements: int
+    today: int = Field(description="Since midnight, UTC.")
+    median_seconds: float | None = Field(description="Active time of a judgement.")
+    per_hour: float | None = Field(description="Judgements in an hour of active time.")
+    agreement: AgreementShown | None = Field(description="Null while there is too little of it.")
+    skipped: int
+
+    @classmethod
+    def of(cls, figures: OwnFigures) -> Self:
+        """The same figures."""
+        agreed = figures.agreement
+        return cls(
+            judgements=figures.judgements,
+            today=figures.today,
+            median_seconds=figures.median_seconds,
+            per_hour=figures.per_hour,
+            agreement=agreed and AgreementShown(value=agreed.value, others=agreed.others),
+            skipped=figures.skipped,
+        )
+
+
+class KnownItem(BaseModel):
+    """A researcher's own answer, as the right one of a known item."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    submission: UUID = Field(description="Id of the answer; it must be the researcher's own.")
+    purpose: Literal["gold", "attention", "qualification"] = "gold"
+    explanation: StrictStr = Field(
+        default="", max_length=2000, description="Why it is right. Markdown."
+    )
+    within: int = Field(
+        default=1, ge=0, le=3, description="By how many points another rating may differ."
+    )
+
+
+class KnownKept(BaseModel):
+    """The known item is there."""
+
+    task: str
+    saved: bool = Field(description="False when it was one already.")
 
 
 class Consent(BaseModel):

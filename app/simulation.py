@@ -113,11 +113,13 @@ def _judge(browser: httpx.Client, rater: SimulatedRater, project: str) -> int:
     judged = 0
     while True:
         asked = browser.get("/api/v1/tasks", params={"count": TASKS_AT_ONCE, "project": project})
-        tasks = _checked(asked).json()["tasks"]
+        work = _checked(asked).json()
+        tasks, aspects = work["tasks"], work["project"]["aspects"]
         if not tasks:
             return judged
         for task in tasks:
-            _checked(browser.post("/api/v1/submissions", json=rater.judge(task)))
+            said = rater.judge(task, aspects=aspects)
+            _checked(browser.post("/api/v1/submissions", json=said))
         judged += len(tasks)
 
 

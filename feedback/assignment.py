@@ -9,7 +9,7 @@ import numpy as np
 
 from storage.database import Database
 from storage.prompts import prompt, responses_by_id
-from storage.records import Annotator, Assignment, Message, Project, StudyId
+from storage.records import Annotator, Assignment, Message, Project, Purpose, StudyId
 from storage.tasks import lease, task
 
 LEASE = timedelta(minutes=30)
@@ -26,6 +26,8 @@ class ShownTask:
     prompt: tuple[Message, ...]
     responses: tuple[str, ...]
     """Left to right, as on the screen."""
+    qualifying: bool
+    """True in the qualification round. No other purpose of a task is ever told."""
 
 
 def next_tasks(
@@ -64,6 +66,7 @@ def next_tasks(
                 type=leased_task.type,
                 prompt=prompt(connection, leased_task.prompt).messages,
                 responses=tuple(texts[shown].text for shown in one.shown),
+                qualifying=leased_task.purpose is Purpose.QUALIFICATION,
             )
             for one, leased_task in zip(leased, tasks, strict=True)
         ]

@@ -4,25 +4,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
-from pydantic import Field, StrictFloat, StrictInt
+from pydantic import Field, StrictFloat, StrictInt, StrictStr
 
-from feedback.tasks import TASKS, Said, Screen
-from storage.database import Database
+from feedback.tasks import Reply, Screen, task_type
+from storage.database import Connection, Database
 from storage.errors import InvalidAnswer, NotFound
 from storage.judgements import record_submission
-from storage.records import Annotator, AssignmentId, Submission, SubmissionId
+from storage.known_items import is_right
+from storage.projects import project_named
+from storage.prompts import add_responses, responses_by_id
+from storage.qualification import standing_of
+from storage.records import (
+    LONGEST_COMMENT,
+    Annotator,
+    Assignment,
+    AssignmentId,
+    Project,
+    Purpose,
+    Response,
+    Submission,
+    SubmissionId,
+    Task,
+)
 from storage.tasks import Progress, assignment, progress, task
 
 
-class Answer(Said):
-    """What a browser sends for one task. Scales are checked with the task, by `feedback.tasks`."""
+class Answer(Reply):
+    """What a browser sends for one task. What it must hold depends on the type of the task."""
 
     submission: UUID = Field(
         description="Made by the sender; a resend of the same id changes nothing."
     )
     assignment: str = Field(min_length=1, max_length=32, description="As given with the task.")
+    comment: StrictStr = Field(default="", max_length=LONGEST_COMMENT)
+    contradiction: Literal["", "meant", "changed"] = Field(
+        default="",
+        description="What came of the hint that choice and ratings disagree; empty without one.",
+    )
     active_seconds: StrictInt | StrictFloat | None = Field(
         default=None,
         ge=0,
@@ -33,12 +54,27 @@ class Answer(Said):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What somebody is told of their answer in the qualification round."""
+
+    correct: bool
+    explanation: str
+    """Why the right answer is right. Markdown."""
+    left: int
+    """Items of the round still to come."""
+    passed: bool | None
+    """None until the round is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """The answer is on disk."""
 
     saved: bool
     """False when it was there before: this was a resend."""
     progress: Progress
+    lesson: Lesson | None
+    """None but in the qualification round, whatever else the task was for."""
 
 
 def take(database: Database, annotator: Annotator, answer: Answer, *, now: datetime) -> Receipt:
@@ -49,20 +85,16 @@ def take(database: Database, annotator: Annotator, answer: Answer, *, now: datet
             the place, the answer does not fit the task, or the submission id stands for another
             answer.
     """
-    assignment_id = AssignmentId(answer.assignment)
     with database.write() as connection:
-        try:
-            leased = assignment(connection, assignment_id)
-        except NotFound:
-            leased = None
-        if leased is None or leased.annotator != annotator.id:
-            # One sentence for both, so that nobody learns which assignments others hold.
-            raise InvalidAnswer(
-                f"The task {answer.assignment!r} is not leased to you; load your tasks again."
-            )
-        judged = task(connection, leased.task)
-        screen = Screen(prompt=judged.prompt, shown=leased.shown)
-        meaning = TASKS[judged.type].judgements(answer, screen)
+        leased, judged = own_task(connection, annotator, answer.assignment)
+        project = project_named(connection, judged.project)
+        screen = Screen(
+            prompt=judged.prompt, shown=leased.shown, aspects=project.collecting.aspects
+        )
+        meaning = task_type(judged.type).judgements(answer, screen)
+        if meaning.written:
+            _check_changed(connection, leased, meaning.written)
+            add_responses(connection, meaning.written)
         submission = Submission(
             id=SubmissionId(str(answer.submission)),
             annotator=annotator.id,
@@ -71,10 +103,66 @@ def take(database: Database, annotator: Annotator, answer: Answer, *, now: datet
             study=judged.study,
             comparisons=meaning.comparisons,
             ratings=meaning.ratings,
+            comment=answer.comment,
+            contradiction=answer.contradiction,
             active_seconds=answer.active_seconds,
             interface=answer.interface,
             received=now,
         )
         saved = record_submission(connection, submission)
+        lesson = _lesson(connection, annotator, project, judged, submission)
         done = progress(connection, annotator.id, judged.project, judged.study)
-    return Receipt(saved=saved, progress=done)
+    return Receipt(saved=saved, progress=done, lesson=lesson)
+
+
+def own_task(
+    connection: Connection, annotator: Annotator, assignment_id: str
+) -> tuple[Assignment, Task]:
+    """What was given to an annotator under an assignment.
+
+    Raises:
+        InvalidAnswer: Nothing was. One sentence for what is another's and what never was, so that
+            nobody learns which assignments others hold.
+    """
+    try:
+        leased = assignment(connection, AssignmentId(assignment_id))
+    except NotFound:
+        leased = None
+    if leased is None or leased.annotator != annotator.id:
+        raise InvalidAnswer(
+            f"The task {assignment_id!r} is not leased to you; load your tasks again."
+        )
+    return leased, task(connection, leased.task)
+
+
+def _check_changed(
+    connection: Connection, leased: Assignment, written: tuple[Response, ...]
+) -> None:
+    """An improved text that says what a response says already would be better than itself."""
+    shown = {one.text.strip() for one in responses_by_id(connection, leased.shown).values()}
+    if any(one.text.strip() in shown for one in written):
+        raise InvalidAnswer(
+            "The improved text is the same as one of the responses; change it, or send edited as"
+            " null."
+        )
+
+
+def _lesson(
+    connection: Connection,
+    annotator: Annotator,
+    project: Project,
+    judged: Task,
+    submission: Submission,
+) -> Lesson | None:
+    """What a qualification item teaches, from the answer itself, so that a resend gets the same."""
+    if judged.purpose is not Purpose.QUALIFICATION or judged.expected is None:
+        return None
+    right = is_right(judged.expected, judged.responses, submission.comparisons, submission.ratings)
+    stands = standing_of(connection, annotator.id, project.id, project.collecting)
+    return Lesson(
+        # None: the answer says nothing of what is expected, which is not what was asked.
+        correct=right is True,
+        explanation=str(judged.expected.get("explanation", "")),
+        left=stands.left,
+        passed=stands.passed,
+    )

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from feedback.tasks import TASKS
+from feedback.tasks import OVERALL, TASKS
 from storage.records import Message, digest
 
 # Cumulative-link thresholds of the measurement model, in logits. A choice is a step from "left much
@@ -143,27 +143,41 @@ class SimulatedRater:
         position = self.reliability * quality + self._rng("rating", messages, text).logistic()
         return 1 + sum(position > threshold for threshold in RATING_THRESHOLDS)
 
-    def judge(self, task: Mapping[str, Any]) -> dict[str, Any]:
+    def judge(
+        self, task: Mapping[str, Any], *, aspects: Sequence[str] = (OVERALL,)
+    ) -> dict[str, Any]:
         """Answer a task as the JSON API hands it out, in the form it takes back.
 
+        Every aspect is rated alike, for this rater's taste knows only one.
+
         Args:
-            task: {assignment, type, prompt: [{role, text}], responses: [{text}, {text}]}.
+            task: {assignment, type, prompt: [{role, text}], responses: [{text}, ...]}.
+            aspects: What the project wants rated.
         """
         messages = [Message(role=m["role"], content=m["text"]) for m in task["prompt"]]
-        left, right = (response["text"] for response in task["responses"])
-        choice = self.choice(messages, left, right)
-        ratings = [self.rating(messages, left), self.rating(messages, right)]
+        texts = [response["text"] for response in task["responses"]]
+        ratings = [self.rating(messages, text) for text in texts]
+        asks = TASKS[task["type"]].asks
         unique = digest("simulated", self.name, self.seed, task["assignment"], length=32)
-        return {
+        said: dict[str, Any] = {
             "submission": str(uuid.UUID(hex=unique)),
             "assignment": task["assignment"],
-            "choice": choice,
-            # Neither response is worth anything, and neither is better.
-            "both_bad": choice == 0 and max(ratings) <= 2,
-            "ratings": ratings if "ratings" in TASKS[task["type"]].asks else None,
+            "choice": None,
+            "both_bad": False,
+            "ratings": ratings if "ratings" in asks else None,
             "active_seconds": None,
             "interface": "simulated",
         }
+        if "choice" in asks:
+            choice = self.choice(messages, *texts)
+            # Neither response is worth anything, and neither is better.
+            said |= {"choice": choice, "both_bad": choice == 0 and max(ratings) <= 2}
+        if "aspects" in asks:
+            said["aspects"] = dict.fromkeys(aspects, ratings)
+        if "ranks" in asks:
+            seen = [self.perceived(messages, text) for text in texts]
+            said["ranks"] = [1 + sum(other > one for other in seen) for one in seen]
+        return said
 
     def _rng(self, purpose: str, messages: Sequence[Message], *texts: str) -> np.random.Generator:
         # One stream for each thing decided, so that no judgement depends on the order of the

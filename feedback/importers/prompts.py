@@ -1,12 +1,19 @@
-"""The prompts format: {prompt, tags?, kind?, responses?}, nothing judged yet.
+"""The prompts format: {prompt, tags?, kind?, responses?, known?}, nothing judged yet.
 
-`responses` holds texts, or {text, policy?, sampling?}.
+`responses` holds texts, or {text, policy?, sampling?}. With `known` the line is a known item:
+{"purpose": "gold" | "attention" | "qualification", "better": "first" | "second" | "tie",
+"ratings": [[low, high] | null, ...], "explanation": text}, about the responses in their order.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from feedback.importers.lines import Line, shown
-from feedback.importers.records import JudgedPrompt, PromptsConfig, candidate
+from feedback.importers.records import JudgedPrompt, KnownAnswer, PromptsConfig, candidate
+from storage.errors import InvalidData
+from storage.known_items import check_expected
+from storage.records import Purpose, ResponseId
 
 
 def read_prompt(config: PromptsConfig, line: Line) -> JudgedPrompt:  # noqa: ARG001
@@ -32,4 +39,25 @@ def read_prompt(config: PromptsConfig, line: Line) -> JudgedPrompt:  # noqa: ARG
         ),
         tags=line.tags(),
         source=line.source(),
+        known=_known(line, len(responses)),
     )
+
+
+def _known(line: Line, responses: int) -> KnownAnswer | None:
+    known = line.fields.get("known")
+    if known is None:
+        return None
+    if not isinstance(known, Mapping):
+        line.refuse(f"'known' needs to be an object; got {shown(known)}.")
+    purposes = [str(purpose) for purpose in Purpose if purpose.is_known]
+    if known.get("purpose") not in purposes:
+        line.refuse(
+            f"the purpose of a known item is one of {', '.join(purposes)};"
+            f" got {shown(known.get('purpose'))}."
+        )
+    expected = {name: value for name, value in known.items() if name != "purpose"}
+    try:
+        check_expected(expected, [ResponseId(str(place)) for place in range(responses)])
+    except InvalidData as error:
+        line.refuse(str(error))
+    return KnownAnswer(purpose=Purpose(known["purpose"]), expected=expected)

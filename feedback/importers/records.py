@@ -15,7 +15,7 @@ from pydantic import Field
 
 from feedback.importers.lines import Line, shown
 from storage.recipes import RecipeConfig
-from storage.records import HIGHEST_RATING, LOWEST_RATING, Kind, Message
+from storage.records import HIGHEST_RATING, LOWEST_RATING, Kind, Message, Purpose
 
 UNKNOWN_ANNOTATOR = "unknown"
 
@@ -92,6 +92,14 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownAnswer:
+    """What is right of the responses of a line, in their order; see `storage.known_items`."""
+
+    purpose: Purpose
+    expected: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedPrompt:
     """A prompt, its responses, and what was said of them."""
 
@@ -105,6 +113,8 @@ class JudgedPrompt:
     """Comparisons of a response with itself; they say nothing."""
     dependent: int = 0
     """Comparisons that were computed from ratings of the same sitting (`independent: false`)."""
+    known: KnownAnswer | None = None
+    """Where the line is a known item."""
 
 
 def candidate(line: Line, fields: Mapping[str, Any] | str, what: str) -> Candidate:

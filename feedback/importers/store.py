@@ -16,6 +16,7 @@ from typing import Any
 
 from feedback.importers.reading import choose, read_judged_prompts
 from feedback.importers.records import JudgedPrompt, Score, Verdict
+from feedback.known_items import KNOWN, known_task
 from storage.annotators import add_annotator, annotator_named, set_active
 from storage.database import Connection, Database
 from storage.errors import InvalidData, NotFound
@@ -34,9 +35,11 @@ from storage.records import (
     Role,
     Submission,
     SubmissionId,
+    Task,
     digest,
 )
 from storage.rows import in_batches
+from storage.tasks import add_tasks
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +65,15 @@ class ImportReport:
     """Comparisons of a response with itself."""
     dependent: int
     """Comparisons computed from ratings of the same sitting; they add nothing to those ratings."""
+    known_items: int
+    """New tasks whose right answer is known."""
 
     def sentence(self) -> str:
         """The report for people."""
         remarks = [
             f"{count} {remark}"
             for count, remark in (
+                (self.known_items, "of the prompts are known items"),
                 (self.duplicates, "judgements were there already"),
                 (self.skipped, "comparisons of a response with itself were left out"),
                 (self.dependent, "comparisons were computed from ratings and are not independent"),
@@ -135,6 +141,7 @@ def import_file(
         duplicates=found["judgements"] - new["comparisons"] - new["ratings"],
         skipped=found["skipped"],
         dependent=found["dependent"],
+        known_items=found["known_items"],
         **new,
     )
     logger.info(report.sentence())
@@ -152,12 +159,13 @@ class _Arrivals:
     met: Counter[str] = field(default_factory=Counter)
     """How often each judgement occurred in the file so far."""
     found: Counter[str] = field(default_factory=Counter)
-    """Lines, judgements, skipped and dependent comparisons of the file so far."""
+    """Lines, judgements, skipped and dependent comparisons, and known items of the file so far."""
 
     def add(self, batch: Iterable[JudgedPrompt]) -> None:
         prompts: list[Prompt] = []
         responses: list[Response] = []
         submissions: list[Submission] = []
+        known_items: list[Task] = []
         for judged in batch:
             self.found.update(
                 lines=1,
@@ -168,16 +176,30 @@ class _Arrivals:
             prompt = Prompt.of(
                 self.project.id, judged.messages, tags=judged.tags, source=judged.source
             )
+            known = judged.known
+            # Responses that were made to be recognised are not given out as feedback tasks.
+            marked = {} if known is None else {KNOWN: str(known.purpose)}
             answers = [
-                Response.of(prompt.id, r.text, policy=r.policy, sampling=r.sampling)
+                Response.of(prompt.id, r.text, policy=r.policy, sampling={**r.sampling, **marked})
                 for r in judged.responses
             ]
             prompts.append(prompt)
             responses += answers
+            if known is not None:
+                known_items.append(
+                    known_task(
+                        self.project,
+                        prompt.id,
+                        [answer.id for answer in answers],
+                        purpose=known.purpose,
+                        expected=known.expected,
+                    )
+                )
             submissions += self._submissions(judged, prompt, answers)
         add_prompts(self.connection, prompts)
         add_responses(self.connection, responses)
         record_imported(self.connection, submissions)
+        self.found.update(known_items=add_tasks(self.connection, known_items))
 
     def _submissions(
         self, judged: JudgedPrompt, prompt: Prompt, answers: list[Response]

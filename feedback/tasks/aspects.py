@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from feedback.tasks.said import Meaning, Said, Screen, TaskType, compared, rated
+from feedback.tasks.reply import Meaning, Reply, Screen, TaskType, compared, rated
 from storage.errors import InvalidAnswer
 
 
-def _read(said: Said, screen: Screen) -> Meaning:
-    given = said.aspects or {}
+def _read(reply: Reply, screen: Screen) -> Meaning:
+    given = reply.aspects or {}
     if set(given) != set(screen.aspects):
         raise InvalidAnswer(
             f"The task asks for ratings of {', '.join(screen.aspects)}; got"
             f" {', '.join(sorted(given)) or 'none'}."
         )
     return Meaning(
-        comparisons=(compared(said, screen),),
+        comparisons=(compared(reply, screen),),
         ratings=tuple(
             rating for aspect in screen.aspects for rating in rated(screen, given[aspect], aspect)
         ),

@@ -6,20 +6,20 @@ compared with each of them, to the right of both, since it stood on no side.
 
 from __future__ import annotations
 
-from feedback.tasks.said import Meaning, Said, Screen, TaskType, compared
+from feedback.tasks.reply import Meaning, Reply, Screen, TaskType, compared
 from storage.records import Comparison, Response
 
 EDITED = "edit"
 """The policy of responses that annotators wrote."""
 
 
-def _read(said: Said, screen: Screen) -> Meaning:
-    chosen = compared(said, screen)
-    if said.edited is None:
+def _read(reply: Reply, screen: Screen) -> Meaning:
+    chosen = compared(reply, screen)
+    if reply.edited is None:
         return Meaning(comparisons=(chosen,))
     better = chosen.preferred or chosen.left
     edited = Response.of(
-        screen.prompt, said.edited, policy=EDITED, sampling={"edited_from": better}
+        screen.prompt, reply.edited, policy=EDITED, sampling={"edited_from": better}
     )
     improved = (
         Comparison(left=shown, right=edited.id, choice=1, graded=False) for shown in screen.shown

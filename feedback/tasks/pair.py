@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from feedback.tasks.said import Meaning, Said, Screen, TaskType, compared
+from feedback.tasks.reply import Meaning, Reply, Screen, TaskType, compared
 
 
-def _read(said: Said, screen: Screen) -> Meaning:
-    return Meaning(comparisons=(compared(said, screen),))
+def _read(reply: Reply, screen: Screen) -> Meaning:
+    return Meaning(comparisons=(compared(reply, screen),))
 
 
 pair = TaskType(

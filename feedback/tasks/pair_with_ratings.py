@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from feedback.tasks.said import Meaning, Said, Screen, TaskType, compared, rated, single_aspect
+from feedback.tasks.reply import Meaning, Reply, Screen, TaskType, compared, rated, single_aspect
 
 
-def _read(said: Said, screen: Screen) -> Meaning:
+def _read(reply: Reply, screen: Screen) -> Meaning:
     return Meaning(
-        comparisons=(compared(said, screen),),
-        ratings=rated(screen, said.ratings, single_aspect(screen)),
+        comparisons=(compared(reply, screen),),
+        ratings=rated(screen, reply.ratings, single_aspect(screen)),
     )
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from feedback.tasks.said import MOST_SHOWN, Meaning, Said, Screen, TaskType
+from feedback.tasks.reply import MOST_SHOWN, Meaning, Reply, Screen, TaskType
 from storage.errors import InvalidAnswer
 from storage.records import Comparison
 
 
-def _read(said: Said, screen: Screen) -> Meaning:
-    ranks = said.ranks
+def _read(reply: Reply, screen: Screen) -> Meaning:
+    ranks = reply.ranks
     number = len(screen.shown)
     if ranks is None or len(ranks) != number or not all(1 <= rank <= number for rank in ranks):
         raise InvalidAnswer(

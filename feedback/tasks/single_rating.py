@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from feedback.tasks.said import Meaning, Said, Screen, TaskType, rated, single_aspect
+from feedback.tasks.reply import Meaning, Reply, Screen, TaskType, rated, single_aspect
 
 
-def _read(said: Said, screen: Screen) -> Meaning:
-    return Meaning(ratings=rated(screen, said.ratings, single_aspect(screen)))
+def _read(reply: Reply, screen: Screen) -> Meaning:
+    return Meaning(ratings=rated(screen, reply.ratings, single_aspect(screen)))
 
 
 single_rating = TaskType(

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from served import ARMS, Web, answer, open_plain_web
 
 import app.api
+import app.api_judging
 from storage.database import Database
 from storage.errors import StorageFailed
 from storage.prompts import responses
@@ -83,9 +84,17 @@ def test_a_task_shows_texts_and_nothing_that_tells_who_wrote_them(
         for secret in secrets:
             assert secret not in reply.text
         shown = reply.json()
-        assert set(shown) == {"annotator", "project", "projects", "tasks", "progress"}
+        assert set(shown) == {
+            "annotator",
+            "project",
+            "projects",
+            "tasks",
+            "progress",
+            "qualification",
+            "messages",
+        }
         for task in shown["tasks"]:
-            assert set(task) == {"assignment", "type", "prompt", "responses"}
+            assert set(task) == {"assignment", "type", "prompt", "responses", "qualifying"}
             assert [set(one) for one in task["responses"]] == [{"html", "text"}] * 2
             assert [set(turn) for turn in task["prompt"]] == [{"role", "html", "text"}]
     assert shown["project"]["name"] == ""
@@ -133,7 +142,11 @@ def test_a_judgement_is_kept_as_it_was_said_and_counted(web: Web, mira: TestClie
     assert work["progress"] == {"done": 0, "open": 4, "total": 4}
     said = answer(work["tasks"][0], choice=2, ratings=[3, 6], active_seconds=12.25)
     reply = mira.post("/api/v1/submissions", json=said)
-    assert reply.json() == {"saved": True, "progress": {"done": 1, "open": 3, "total": 4}}
+    assert reply.json() == {
+        "saved": True,
+        "progress": {"done": 1, "open": 3, "total": 4},
+        "qualification": None,
+    }
     (kept,) = web.kept(project)
     assert kept.submission == said["submission"]
     assert kept.annotator == work["annotator"]
@@ -406,14 +419,31 @@ def test_the_interface_is_described_to_researchers(web: Web, mira: TestClient) -
     assert mira.get("/api/v1/openapi.json").status_code == 403
     described = web.browser(web.person("Rosa", Role.RESEARCHER)).get("/api/v1/openapi.json").json()
     assert set(described["paths"]) == {
-        "/api/v1/tasks",
-        "/api/v1/submissions",
-        "/api/v1/study/{code}/enter",
-        "/api/v1/projects/{name}/export/{form}",
-        "/api/v1/health",
+        f"/api/v1/{end}"
+        for end in (
+            "tasks",
+            "submissions",
+            "skip",
+            "flag",
+            "undo",
+            "progress",
+            "statistics",
+            "messages/{message}/read",
+            "known",
+            "study/{code}/enter",
+            "projects/{name}/export/{form}",
+            "health",
+        )
     }
     judgement = described["components"]["schemas"]["Answer"]["properties"]
     assert judgement["choice"]["anyOf"][0]["maximum"] == 3
+    assert described["servers"] == [{"url": web.settings.address}]
+    assert set(described["components"]["securitySchemes"]) == {"session", "token", "participant"}
+    assert described["paths"]["/api/v1/health"]["get"]["security"] == []
+    for path, methods in described["paths"].items():
+        for told in methods.values():
+            assert told["summary"], path
+            assert {"401", "403", "409", "422"} <= set(told["responses"]), path
 
 
 @pytest.mark.parametrize(
@@ -434,7 +464,7 @@ def test_a_judgement_that_cannot_be_kept_is_not_acknowledged(
         raise StorageFailed("The database /secret/place/tandem.sqlite has a problem.") from cause
 
     with monkeypatch.context() as broken:
-        broken.setattr(app.api, "take", fails)
+        broken.setattr(app.api_judging, "take", fails)
         reply = mira.post("/api/v1/submissions", json=answer(task))
         assert "/secret/place" not in refused(reply, status)
     assert web.kept(project) == []

@@ -127,7 +127,7 @@ def test_a_bad_answer_keeps_nothing_and_the_task_stays_open(
     ann = person("ann")
     [shown] = ask(ann)
     for changes, sentence in (
-        ({"ratings": None}, "needs one rating for each"),
+        ({"ratings": None}, "needs one rating of 'overall' for each"),
         ({"choice": None}, "choice is missing"),
         ({"both_bad": True}, "either the choice or both_bad"),
     ):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import feedback.tasks
-from feedback.tasks import TASKS, Meaning, Said, Screen
+from feedback.tasks import TASKS, Meaning, Reply, Screen
 from storage.errors import InvalidAnswer, InvalidData
 from storage.records import Comparison, PromptId, Rating, Response, ResponseId
 
@@ -35,7 +35,7 @@ ANSWERS: dict[str, tuple[Screen, dict[str, Any]]] = {
 
 
 def said(kind: str, screen: Screen, **answer: Any) -> Meaning:
-    return TASKS[kind].judgements(Said(**answer), screen)
+    return TASKS[kind].judgements(Reply(**answer), screen)
 
 
 def rating(response: ResponseId, value: float, aspect: str = "overall") -> Rating:
@@ -44,7 +44,7 @@ def rating(response: ResponseId, value: float, aspect: str = "overall") -> Ratin
 
 def test_a_table_entry_is_called_what_its_key_and_its_file_say() -> None:
     folder = Path(feedback.tasks.__file__).parent
-    files = {file.stem for file in folder.glob("*.py")} - {"__init__", "said"}
+    files = {file.stem for file in folder.glob("*.py")} - {"__init__", "reply"}
     assert set(TASKS) == files == set(ANSWERS)
     assert all(name == task_type.name for name, task_type in TASKS.items())
 
@@ -62,7 +62,7 @@ def test_each_kind_reads_what_it_asks_for_and_refuses_the_rest(kind: str) -> Non
         "ranks": [1, 2],
         "edited": "x",
     }
-    assert set(foreign) == set(Said.model_fields)
+    assert set(foreign) == set(Reply.model_fields)
     for name in set(foreign) - TASKS[kind].asks:
         with pytest.raises(InvalidAnswer, match=f"'{kind}' takes no {name}; got"):
             said(kind, screen, **answer, **{name: foreign[name]})
@@ -207,4 +207,4 @@ def test_half_an_answer_is_refused(
 )
 def test_an_answer_keeps_to_the_scales_and_holds_nothing_else(answer: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Said(**answer)
+        Reply(**answer)

@@ -1,6 +1,6 @@
 """What an answer to a task may hold, and what a kind of task makes of it.
 
-Every kind of task reads the same fields of `Said`; which of them it wants is its own affair.
+Every kind of task reads the same fields of `Reply`; which of them it wants is its own affair.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Ranks = Annotated[
 ]
 
 
-class Said(BaseModel):
+class Reply(BaseModel):
     """An answer to one task; lists follow the order of the responses on the screen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,41 +100,41 @@ class TaskType:
     summary: str
     """One sentence for a menu, without a full stop."""
     asks: frozenset[str]
-    """Fields of `Said` that it reads; an answer that holds others is refused."""
+    """Fields of `Reply` that it reads; an answer that holds others is refused."""
     fewest: int = 2
     """Responses that it shows at least."""
     most: int = 2
     """Responses that it shows at most."""
-    read: Callable[[Said, Screen], Meaning]
+    read: Callable[[Reply, Screen], Meaning]
 
-    def judgements(self, said: Said, screen: Screen) -> Meaning:
+    def judgements(self, reply: Reply, screen: Screen) -> Meaning:
         """Turn one answer into judgements of the responses shown.
 
         Raises:
             InvalidAnswer: Something is missing, too much, or out of range.
         """
-        for name in Said.model_fields:
-            value = getattr(said, name)
+        for name in Reply.model_fields:
+            value = getattr(reply, name)
             if name not in self.asks and value is not None and value is not False:
                 raise InvalidAnswer(
                     f"A task of type {self.name!r} takes no {name}; got {value!r:.80}."
                     f" Send {name} as {'false' if value is True else 'null'}."
                 )
-        return self.read(said, screen)
+        return self.read(reply, screen)
 
 
-def compared(said: Said, screen: Screen) -> Comparison:
+def compared(reply: Reply, screen: Screen) -> Comparison:
     """The choice between the two responses shown.
 
     Raises:
         InvalidAnswer: There is none, or it is out of range.
     """
     left, right = screen.shown
-    if said.choice is None and not said.both_bad:
+    if reply.choice is None and not reply.both_bad:
         raise InvalidAnswer(
             "The choice is missing. Send a whole number from -3 (left) to 3 (right), or both_bad."
         )
-    return Comparison(left=left, right=right, choice=said.choice or 0, both_bad=said.both_bad)
+    return Comparison(left=left, right=right, choice=reply.choice or 0, both_bad=reply.both_bad)
 
 
 def rated(screen: Screen, values: list[int] | None, aspect: str) -> tuple[Rating, ...]:
