@@ -226,6 +226,7 @@ def test_queued_work_is_told_and_can_be_taken_back(tandem: Command, judged: str)
     queued = tandem("train", "reward", "combined", "--snapshot", snapshot, "--queue", "--json")
     (listed,) = tandem("jobs", "list", "--json")["jobs"]
     assert (listed["job"], listed["state"]) == (queued["job"], "queued")
+    assert listed["project"] is not None
     assert tandem("jobs", "cancel", queued["job"][:6], "--json")["state"] == "cancelled"
     shown = tandem("jobs", "show", queued["job"], "--json")
     assert shown["config"]["snapshot"] == snapshot
