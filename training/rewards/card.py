@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from storage.errors import InvalidData, InvalidOption
 from storage.files import write_text
+from training.rewards.held_out import held_out_section
 from training.rewards.multi_card import multi_card
 
 RECORD = "tandem.json"
@@ -78,80 +79,14 @@ def _card(record: Mapping[str, Any]) -> str:
         snapshot=record["snapshot"],
         who=_SIMULATED if record["simulated"] else "",
         metrics=metrics,
-        held_out=_held_out(record["metrics"].get("held_out")),
+        held_out=held_out_section(record["metrics"].get("held_out")),
         config=json.dumps(record["config"], indent=2),
         load=(_LOAD_ADAPTER if adapter else _LOAD_WEIGHTS).format(base=record["base"]),
     )
 
 
-def _held_out(card: Mapping[str, Any] | None) -> str:
-    """What the report card says, with numbers in tables.
-
-    Annotators are not named here, not even by pseudonym: a model card is read by everybody.
-    """
-    if card is None:
-        return ""
-    rows = [
-        f"| {title} | {_estimate(card[name])} | {card[name]['n']} |"
-        for name, title in _FIGURES.items()
-        if card.get(name)
-    ]
-    parts = [
-        "## On prompts that it has not seen",
-        _unmarked(card.get("verdict", "")),
-        _table("| | value, 95 % interval | judgements |", rows),
-        _table(
-            "| kind of prompt | pair accuracy | judgements |",
-            [
-                f"| {_unmarked(one['kind'])} | {_estimate(one['pair_accuracy'])} |"
-                f" {one['pair_accuracy']['n']} |"
-                for one in card.get("kinds", ())
-            ],
-        ),
-        _agreement(card.get("annotators", ())),
-        "\n".join(f"- **Doubt:** {_unmarked(warning)}" for warning in card.get("warnings", ())),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _agreement(annotators: Sequence[Mapping[str, Any]]) -> str:
-    """How far agreement differs between annotators."""
-    if len(annotators) < 2:
-        return ""
-    shares = sorted(one["pair_accuracy"]["value"] for one in annotators)
-    return (
-        f"Of {len(annotators)} annotators it agrees with one in {shares[0]:.0%} of the decided"
-        f" pairs and with another in {shares[-1]:.0%}; the others lie between."
-    )
-
-
-def _table(head: str, rows: Sequence[str]) -> str:
-    return "\n".join([head, "|---" * (head.count("|") - 1) + "|", *rows]) if rows else ""
-
-
-def _estimate(one: Mapping[str, Any]) -> str:
-    return f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
-
-
-def _unmarked(text: str) -> str:
-    """Words with names from the data, so that none ends its cell or starts a link or an element."""
-    return "".join(f"\\{sign}" if sign in _MARKUP else sign for sign in " ".join(text.split()))
-
-
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-_MARKUP = frozenset("\\`*_[]<>|~")
-_FIGURES = {
-    "pair_accuracy": "pair accuracy",
-    "length_only_accuracy": "the same by length alone",
-    "human_ceiling": "one annotator with the others",
-    "spearman": "Spearman's correlation with ratings",
-    "kendall": "Kendall's tau-b with ratings",
-    "mean_absolute_error": "error of foretold ratings, points",
-}
-"""Estimates of a report card, in the order of the model card."""
 
 
 _SIMULATED = """
