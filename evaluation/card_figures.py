@@ -174,8 +174,8 @@ def by_length(card: Card) -> go.Figure | None:
             hovertemplate="about %{x} characters: %{y:.2f}<extra>median</extra>",
         )
     rho = card.get("length_correlation")
-    title = "Reward and length" + (f": rank correlation {rho:+.2f}" if rho is not None else "")
-    styled(figure, height=330, title=title, x_title="characters of the answer")
+    said = f" (rank correlation {rho:+.2f})" if rho is not None else ""
+    styled(figure, height=330, title="Reward and length", x_title=f"characters{said}")
     figure.update_yaxes(title_text="reward, logits", zeroline=False)
     return figure
 

@@ -126,7 +126,7 @@ def _parts(card: Mapping[str, Any], part: str, name: str, heading: str) -> Marku
 
 def _calibration(card: Mapping[str, Any]) -> Markup | None:
     rows = [
-        (f"{one['predicted']:.0%}", interval(one["observed"]), one["observed"]["n"])
+        (f"{100 * one['predicted']:.0f} %", interval(one["observed"]), one["observed"]["n"])
         for one in card.get("calibration_curve", ())
     ]
     columns = (Column("Stated"), Column("Preferred in fact"), Column("Pairs", numeric=True))
