@@ -73,11 +73,10 @@ class AnswerToScore(BaseModel):
         """The same, as reward models take it.
 
         Raises:
-            InvalidData: The prompt is empty, or a text holds what is no text.
+            InvalidData: The prompt is empty, or holds what no prompt can.
         """
         prompt = self.prompt
         turns = prompt if isinstance(prompt, str) else [turn.model_dump() for turn in prompt]
-        check_text(self.response, "A response")
         return as_messages(turns), self.response
 
 

@@ -14,8 +14,7 @@ from typing import Any
 
 from feedback.importers.lines import Line, shown
 from feedback.importers.pairs import two_conversations
-from storage.errors import InvalidData
-from storage.records import Message, check_text
+from storage.records import Message
 
 Conversation = tuple[tuple[Message, ...], str]
 """What was said, and the answer to it."""
@@ -81,13 +80,13 @@ def _named(scored: Scored, prefix: str = "") -> dict[str, float | None]:
 
 
 def _answer(line: Line, value: Any, what: str) -> str:
-    """A text, which may be empty: a policy may say nothing, and that has a reward as well."""
+    """Any text: a policy may say nothing, or what no database keeps, and that has a reward too."""
     if not isinstance(value, str):
         line.refuse(f"{what} needs to be a text; got {shown(value)}.")
     try:
-        check_text(value, what)
-    except InvalidData as error:
-        line.refuse(str(error))
+        value.encode()
+    except UnicodeEncodeError as error:
+        line.refuse(f"{what} is no Unicode text at position {error.start}; remove what is there.")
     return value
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from evaluation import figures
+from evaluation.card_figures import DRAWN
 from evaluation.report_parts import rendered
 from evaluation.statistics import Agreement, Estimate
 from evaluation.verdict import ArmComparison, StudyResult
@@ -134,6 +135,7 @@ def report_html(report: LoopReport) -> str:
         accuracy_figure=_accuracy_figure(report.reward_models),
         win_rate_figure=_win_rate_figure(comparisons),
         figures=figures,
+        card_figures=_card_figures,
         total=sum(cost.seconds for cost in report.costs),
     )
 
@@ -160,6 +162,12 @@ def _collected_figures(collected: Collected) -> list[tuple[str, go.Figure]]:
         numbers = {str(value): collected.rating_values.get(value, 0) for value in range(1, 8)}
         drawn.append(("Ratings", figures.counts(numbers, title="How good, from 1 to 7")))
     return drawn
+
+
+def _card_figures(card: Mapping[str, Any]) -> list[tuple[str, go.Figure]]:
+    """The figures of a report card that have something to show, each with what that is."""
+    drawn = [(label, draw(card)) for label, draw in DRAWN]
+    return [(label, figure) for label, figure in drawn if figure is not None]
 
 
 def _accuracy_figure(models: Sequence[RewardModelPart]) -> go.Figure | None:

@@ -181,7 +181,7 @@ def test_whatever_stands_beside_an_answer_stays(
         ({"prompt": "p"}, "there is no response to score"),
         ({"response": "r"}, "there is no prompt"),
         ({"prompt": "p", "response": 7}, "the response needs to be a text; got 7"),
-        ({"prompt": "p", "response": "a\ud800"}, r"U\+D800"),
+        ({"prompt": "p", "response": "a\ud800"}, "no Unicode text at position 1"),
         ({"prompt": "p", "responses": []}, "'responses' needs to be a list of answers"),
         ({"prompt": "p", "responses": [{"rid": "a"}]}, "response 1 needs to be a text"),
         ({"prompt": "p", "chosen": "c"}, "'rejected' needs some text"),
