@@ -15,9 +15,12 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from app import shown
+from app.ablation import REPORT
 from app.access import Access, needs_fetch
 from feedback.known_items import make_known
+from storage import jobs
 from storage.database import Database
+from storage.errors import NotFound
 from storage.projects import project_named
 from storage.records import Annotator, Purpose, Role, SubmissionId
 from storage.settings import Settings
@@ -49,6 +52,18 @@ def research(
             packed,
             filename=f"{project.name}-{form}.zip",
             background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True),
+        )
+
+    @router.get("/jobs/{job}/report", dependencies=[researcher], response_class=FileResponse)
+    def report(job: str) -> FileResponse:
+        """Download what a job wrote for reading, as one HTML file."""
+        with database.read() as connection:
+            found = jobs.job(connection, job)
+        place = settings.data_dir / "jobs" / found.id / REPORT
+        if not place.is_file():
+            raise NotFound("report of job", found.id)
+        return FileResponse(
+            place, media_type="text/html", filename=f"{found.recipe}-{found.id[:8]}.html"
         )
 
     @router.post("/known", dependencies=[Depends(needs_fetch)])

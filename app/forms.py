@@ -101,7 +101,10 @@ def written(value: Any) -> Any:
             name if weight == 1 and "=" not in name else f"{name}={weight!r}"
             for name, weight in value.items()
         ]
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple | list):
+        # A menu shows nothing for a number.
+        return [str(part) if isinstance(part, int | float) else part for part in value]
+    return value
 
 
 def _grid(

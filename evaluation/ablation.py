@@ -171,6 +171,7 @@ def compare(
                 f" judged by {len(trial.gaps)} comparisons, and there are {len(rows)}."
             )
     judged = _Judged(trials, rows, longer=longer)
+    length_only = judged.share(judged.length_only)
     kinds = tuple(dict.fromkeys(trial.kind for trial in trials))
     labels = tuple(sorted({trial.labels for trial in trials}))
     differences = [
@@ -198,7 +199,7 @@ def compare(
             for kind in kinds
             if len(labels) > 1 and judged.shared((kind, labels[0]), (kind, labels[-1]))
         ),
-        length_only_accuracy=judged.share(judged.length_only),
+        length_only_accuracy=length_only,
         length_only_direction="longer" if longer else "shorter",
         human_ceiling=human_ceiling(judged.readable),
         pairs=len(judged.prompts),

@@ -18,12 +18,10 @@ NOT_FAIR = {"prompts", "reliability"}
 """Options that no trial has: the first draws prompts and not labels, and reliabilities would be
 measured on more labels than a trial may learn from."""
 
-BUDGETED = {
-    name: recipe
-    for name, recipe in REWARDS.items()
-    if recipe.config.model_fields.keys() >= SET_HERE
+ABLATED = {
+    name: recipe for name, recipe in REWARDS.items() if issubclass(recipe.config, RewardConfig)
 }
-"""The kinds that learn from as many labels as they are given."""
+"""The kinds that share their options and learn from as many labels as they are given."""
 
 Labels = Annotated[int, Field(ge=10, le=10_000_000)]
 
@@ -31,7 +29,7 @@ Labels = Annotated[int, Field(ge=10, le=10_000_000)]
 def _options() -> type[RecipeConfig]:
     """Every other option of these kinds, declared by them."""
     fields: dict[str, Any] = {}
-    for recipe in BUDGETED.values():
+    for recipe in ABLATED.values():
         for name, field in recipe.config.model_fields.items():
             if name not in SET_HERE | NOT_FAIR:
                 fields[name] = (field.annotation, field)
@@ -77,8 +75,8 @@ class AblationConfig(RecipeConfig):
     @classmethod
     def _known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
         for kind in kinds:
-            if find(REWARDS, "reward recipe", kind).name not in BUDGETED:
-                raise ValueError(f"{kind} cannot be given a number of labels; leave it out")
+            if find(REWARDS, "reward recipe", kind).name not in ABLATED:
+                raise ValueError(f"{kind} has options of its own; compare {', '.join(ABLATED)}")
         if len(set(kinds)) < len(kinds):
             raise ValueError("name each kind once")
         return kinds
@@ -100,7 +98,7 @@ class AblationConfig(RecipeConfig):
         Raises:
             InvalidOption: They contradict one another.
         """
-        wanted = cast("type[RewardConfig]", BUDGETED[kind].config)
+        wanted = cast("type[RewardConfig]", ABLATED[kind].config)
         told = {name: value for name, value in self if name in wanted.model_fields}
         return wanted.read({**told, "labels": labels, "seed": seed})
 
@@ -136,7 +134,7 @@ class AblationConfig(RecipeConfig):
         for seed in range(self.seeds):
             for labels in self.labels:
                 for kind in self.kinds:
-                    yield BUDGETED[kind], labels, seed
+                    yield ABLATED[kind], labels, seed
 
 
 class Ablated(Options, AblationConfig):  # type: ignore[misc, valid-type]

@@ -42,7 +42,8 @@ def at_budget(found: Ablation, labels: int) -> str:
     known = [_turned(one) for one in found.differences if one.labels == labels]
     if not known:
         return ""
-    clear = [one for one in known if one.p_holm < ALPHA]
+    right = {one.kind: one.pair_accuracy.value for one in found.accuracies if one.labels == labels}
+    clear = sorted((one for one in known if one.p_holm < ALPHA), key=lambda one: -right[one.kind])
     unclear = [one for one in known if one.p_holm >= ALPHA]
     place = f"With {number(labels)} labels"
     if not clear and len(known) > 1:

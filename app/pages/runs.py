@@ -41,6 +41,8 @@ TONES: dict[JobState, Tone] = {
     JobState.FAILED: "bad",
     JobState.CANCELLED: "warn",
 }
+TRAINING = ("reward", "policy", "ablation")
+"""Kinds of job that are watched on the Train page."""
 PARTS = ("train", "validation", "test")
 """A metric named `validation/loss` is a second line in the chart of `loss`."""
 
@@ -96,6 +98,8 @@ def job_title(job: Job) -> str:
             return f"{label(job.recipe)} reward model"
         case "policy":
             return f"Policy with {label(job.recipe)}"
+        case "ablation":
+            return "Ablation of " + ", ".join(job.config.get("kinds", ()))
         case "sample":
             return "Answers of " + ", ".join(job.config.get("policies", ()))
         case _:
@@ -224,7 +228,7 @@ def log_tail(file: Path) -> Markup:
 
 def _watch(job: Job, visit: Visit) -> Markup | str:
     """The way to where the job can be watched."""
-    if job.kind in ("reward", "policy"):
+    if job.kind in TRAINING:
         return link(job_title(job), visit.address("train", job=job.id))
     return job_title(job)
 
@@ -283,6 +287,11 @@ def _said(job: Job) -> str:
 def _ending(job: Job, visit: Visit) -> Markup:
     if job.state is JobState.FAILED:
         return notice(job.error or "No reason was given; see the log.", "bad", title="Failed.")
+    if job.state is JobState.DONE and "ablation" in job.result:
+        way = Markup('<a href="/api/v1/jobs/{}/report" download>Download the report</a>').format(
+            job.id
+        )
+        return notice(Markup("{}, one file with its figures and tables.").format(way), "good")
     if job.state is JobState.DONE and "model" in job.result:
         name = str(job.result["model"])
         way = link("See its report card", visit.address("models", model=name))

@@ -8,15 +8,19 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
+from app.ablation import ablation
 from app.forms import Form, draw_form, label
 from app.kinds import job_config
+from app.pages import ablation as ablations
 from app.pages.fragments import count, empty, heading, html, joined, section
 from app.pages.frame import simulated
-from app.pages.runs import curves, log_tail, run_head, runs_table
+from app.pages.runs import TRAINING, curves, log_tail, run_head, runs_table
 from app.pages.visit import Guard, Visit
 from app.queue import cancel, enqueue
 from app.sources import has_whole_weights
 from app.worker import log_file
+from evaluation.ablation import Ablation
+from evaluation.ablation_config import ABLATED
 from storage import jobs, models, snapshots
 from storage.database import Database
 from storage.recipes import RecipeConfig
@@ -35,6 +39,7 @@ FROM_SNAPSHOT = (
     "epochs",
     "learning_rate",
 )
+FOR_ABLATION = ("snapshot", "kinds", "labels", "seeds", "base", "epochs")
 FROM_PROMPTS = ("start", "rewards", "name", "steps", "kl_target", "max_new_tokens")
 """Options to show at once, where a recipe has them; the others wait under "Advanced"."""
 LIVE, IDLE = 1.5, 8.0
@@ -50,6 +55,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     html(heading("Train", "Learn a reward model from judgements, then a policy from rewards."))
     banner = html()
     started = gr.Textbox(visible="hidden")
+    seen = gr.Textbox("", visible="hidden")
     with gr.Row(elem_classes="t-columns"):
         with gr.Column(scale=5, min_width=340, elem_classes="t-card"):
             html(section("New run"))
@@ -59,6 +65,12 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             with gr.Row(elem_classes="t-actions", visible=False) as stop_place:
                 stop = gr.Button("Stop this run", variant="stop", size="sm")
             drawn = html()
+            with gr.Row(elem_classes="t-figures"):
+                figures = [
+                    gr.Plot(label=name, show_label=False, visible=False, elem_classes="t-figure")
+                    for name in ablations.FIGURES
+                ]
+            numbers = html()
             with gr.Accordion("More curves", open=False, elem_classes="t-fold") as more_place:
                 more = html()
             with gr.Accordion("Log", open=False, elem_classes="t-fold") as log_place:
@@ -66,22 +78,23 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             listed = html()
     timer = gr.Timer(LIVE)
     screen = [banner, head, drawn, more, log, listed, stop_place, more_place, log_place, timer]
+    screen += [seen, *figures, numbers]
 
-    def watch(visit: Visit) -> list[Any]:
-        return _screen(visit, database, settings)
+    def watch(visit: Visit, before: str) -> list[Any]:
+        return _screen(visit, database, settings, before)
 
     def offer(visit: Visit) -> list[Any]:
         return _choices(visit, database, settings, forms)
 
-    def stop_run(visit: Visit) -> list[Any]:
+    def stop_run(visit: Visit, before: str) -> list[Any]:
         found = _runs(visit, database)
         if job := _chosen(visit, found):
             cancel(database, job.id, now=visit.now)
-        return watch(visit)
+        return watch(visit, before)
 
-    guard.show(page.load, watch, screen)
-    guard.show(timer.tick, watch, screen)
-    guard.do(stop.click, stop_run, [], screen)
+    guard.show(page.load, watch, screen, inputs=[seen])
+    guard.show(timer.tick, watch, screen, inputs=[seen])
+    guard.do(stop.click, stop_run, [seen], screen)
     menus = [component for form in forms.values() for component in _menus(form).values()]
     guard.show(page.load, offer, menus)
     for (kind, recipe), form in forms.items():
@@ -96,8 +109,13 @@ def _forms() -> tuple[dict[tuple[str, str], Form[RecipeConfig]], dict[tuple[str,
     recipes = {
         **{("reward", name): recipe for name, recipe in REWARDS.items()},
         **{("policy", name): recipe for name, recipe in POLICIES.items()},
+        ("ablation", ablation.name): ablation,
     }
-    names = {"reward": "{} reward model", "policy": "Policy with {}"}
+    names = {
+        "reward": "{} reward model",
+        "policy": "Policy with {}",
+        "ablation": "{} of reward models",
+    }
     labels = [(names[kind].format(label(name)), f"{kind}/{name}") for kind, name in recipes]
     choice = gr.Radio(labels, value=labels[0][1], label="What to train")
     forms, buttons, places = {}, {}, {}
@@ -105,10 +123,17 @@ def _forms() -> tuple[dict[tuple[str, str], Form[RecipeConfig]], dict[tuple[str,
         with gr.Column(visible=f"{kind}/{name}" == labels[0][1]) as place:
             html(Markup('<p class="t-summary">{}.</p>').format(recipe.summary))
             config = job_config(kind, name)
+            first = FROM_SNAPSHOT if "snapshot" in config.model_fields else FROM_PROMPTS
             forms[kind, name] = draw_form(
                 config,
-                first=FROM_SNAPSHOT if "snapshot" in config.model_fields else FROM_PROMPTS,
-                choices={"snapshot": [], "base": [], "start": [], "rewards": []},
+                first=FOR_ABLATION if kind == "ablation" else first,
+                choices={
+                    "snapshot": [],
+                    "base": [],
+                    "start": [],
+                    "rewards": [],
+                    "kinds": list(ABLATED),
+                },
             )
             buttons[kind, name] = gr.Button("Start training", variant="primary")
         places[f"{kind}/{name}"] = place
@@ -136,7 +161,7 @@ def _starter(
             project=visit.chosen().id,
             now=visit.now,
         )
-        return [job.id, *_screen(visit.at(job=job.id), database, settings)]
+        return [job.id, *_screen(visit.at(job=job.id), database, settings, "")]
 
     return start
 
@@ -184,8 +209,7 @@ def _runs(visit: Visit, database: Database) -> list[Job]:
     return [
         job
         for job in found
-        if job.kind in ("reward", "policy")
-        and (visit.project is None or job.project == visit.project.id)
+        if job.kind in TRAINING and (visit.project is None or job.project == visit.project.id)
     ]
 
 
@@ -196,7 +220,15 @@ def _chosen(visit: Visit, found: Sequence[Job]) -> Job | None:
     return next((job for job in found if job.id == wanted), next(iter([*at_work, *found]), None))
 
 
-def _screen(visit: Visit, database: Database, settings: Settings) -> list[Any]:
+def _screen(visit: Visit, database: Database, settings: Settings, before: str) -> list[Any]:
+    """Everything that changes while a run goes on.
+
+    Args:
+        visit: Who looks, and at which run.
+        database: Where runs are kept.
+        settings: Where their logs lie.
+        before: Which figures the page shows already: drawing them again would make them flicker.
+    """
     found = _runs(visit, database)
     job = _chosen(visit, found)
     busy = any(not one.state.is_over for one in found)
@@ -204,22 +236,42 @@ def _screen(visit: Visit, database: Database, settings: Settings) -> list[Any]:
     if job is None:
         nothing = _nothing(visit, database)
         hidden = gr.update(visible=False)
-        return [simulated(visit), nothing, "", "", "", "", hidden, hidden, hidden, rhythm]
+        without = ["", *([hidden] * len(ablations.FIGURES)), ""]
+        return [
+            simulated(visit), nothing, "", "", "", "", hidden, hidden, hidden, rhythm, *without
+        ]  # fmt: skip
     with database.read() as connection:
         measured = jobs.metrics(connection, JobId(job.id))
+    file = log_file(settings, job.id)
     first, others = curves(job, measured) if measured else (_no_curves(job), Markup(""))
+    compared = None
+    if job.kind == "ablation":
+        compared = ablations.found_so_far(job, file.parent)
+        first = _no_figures(job) if compared is None else ablations.summary(compared)
     return [
         simulated(visit),
         run_head(job, visit),
         first,
         others,
-        log_tail(log_file(settings, job.id)),
+        log_tail(file),
         runs_table(found, visit, chosen=job),
         gr.update(visible=not job.state.is_over and not job.cancel_asked),
         gr.update(visible=bool(others)),
         gr.update(visible=True),
         rhythm,
+        *_figures(job, compared, before),
     ]
+
+
+def _figures(job: Job, found: Ablation | None, before: str) -> list[Any]:
+    """Which figures are shown, the figures where they are new, and their numbers."""
+    if found is None:
+        return ["", *(gr.update(visible=False) for _ in ablations.FIGURES), ""]
+    name = f"{job.id} {found.to_come}"
+    if name == before:
+        return [gr.skip()] * (2 + len(ablations.FIGURES))
+    fresh = [gr.update(value=one, visible=one is not None) for one in ablations.figures(found)]
+    return [name, *fresh, ablations.tables(found)]
 
 
 def _nothing(visit: Visit, database: Database) -> Markup:
@@ -242,4 +294,10 @@ def _nothing(visit: Visit, database: Database) -> Markup:
 def _no_curves(job: Job) -> Markup:
     if job.state is JobState.RUNNING:
         return joined([empty("No curve yet", "The first points come with the first steps.")])
+    return Markup("")
+
+
+def _no_figures(job: Job) -> Markup:
+    if job.state is JobState.RUNNING:
+        return joined([empty("No figure yet", "The first comes with the first model.")])
     return Markup("")

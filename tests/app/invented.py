@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import made_trials
 import numpy as np
 
+from evaluation.ablation import compare
+from evaluation.ablation_words import told
 from evaluation.report_card import reward_report_card
 from evaluation.studies import open_study
 from storage import jobs, models, snapshots, studies
@@ -325,6 +328,24 @@ def _jobs(
             JobState.DONE,
             result={"model": "combined-1"},
             now=now - timedelta(hours=26, minutes=42),
+        )
+        compared = queue(
+            "ablation",
+            "ablation",
+            timedelta(hours=60),
+            snapshot=snapshot,
+            kinds=["preference", "absolute", "combined"],
+            labels=[250, 500, 1000],
+        )
+        jobs.mark_running(connection, compared.id, now=now - timedelta(hours=60))
+        rows = made_trials.compared(400, prompts=200)
+        said = told(compare(made_trials.trials(rows), rows))
+        jobs.finish(
+            connection,
+            compared.id,
+            JobState.DONE,
+            result={"ablation": said, "file": "report.html"},
+            now=now - timedelta(hours=52),
         )
         failed = queue("reward", "absolute", timedelta(hours=29), snapshot=snapshot)
         jobs.mark_running(connection, failed.id, now=now - timedelta(hours=29))

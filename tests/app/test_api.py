@@ -16,6 +16,7 @@ from served import ARMS, Web, answer, open_plain_web
 
 import app.api
 import app.api_judging
+from storage import jobs
 from storage.database import Database
 from storage.errors import StorageFailed
 from storage.prompts import responses
@@ -414,6 +415,26 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(web: Web) -> None
     assert list(web.settings.folder("temporary").iterdir()) == []
 
 
+def test_researchers_download_the_report_of_a_job(web: Web, mira: TestClient) -> None:
+    with web.database.write() as connection:
+        job = jobs.add_job(
+            connection, kind="ablation", recipe="ablation", config={}, project=None, now=web.now
+        )
+    path = f"/api/v1/jobs/{job.id}/report"
+    rosa = web.browser(web.person("Rosa", Role.RESEARCHER))
+    assert mira.get(path).status_code == 403
+    assert "There is no report of job" in refused(rosa.get(path), 404)
+    assert "There is no job called 'nothing'" in refused(
+        rosa.get("/api/v1/jobs/nothing/report"), 404
+    )
+    (web.settings.folder("jobs", job.id) / "report.html").write_text("<p>All of it</p>")
+    reply = rosa.get(path)
+    assert (reply.status_code, reply.text) == (200, "<p>All of it</p>")
+    # Never opened as a page of ours: its scripts stay in the file.
+    assert reply.headers["content-disposition"].startswith("attachment; filename=")
+    assert reply.headers["content-type"].startswith("text/html")
+
+
 def test_the_interface_is_described_to_researchers(web: Web, mira: TestClient) -> None:
     assert web.browser().get("/api/v1/openapi.json").status_code == 401
     assert mira.get("/api/v1/openapi.json").status_code == 403
@@ -432,6 +453,7 @@ def test_the_interface_is_described_to_researchers(web: Web, mira: TestClient) -
             "known",
             "study/{code}/enter",
             "projects/{name}/export/{form}",
+            "jobs/{job}/report",
             "health",
         )
     }

@@ -31,6 +31,7 @@ DESCRIBED = [
     ("post", "/api/v1/score"),
     ("post", "/api/v1/study/{code}/enter"),
     ("get", "/api/v1/projects/{name}/export/{form}"),
+    ("get", "/api/v1/jobs/{job}/report"),
     ("get", "/api/v1/health"),
 ]
 

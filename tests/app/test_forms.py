@@ -88,6 +88,7 @@ def test_whatever_a_form_shows_is_read_back_the_same(config: Everything) -> None
     [
         *(("reward", name) for name in REWARDS),
         *(("policy", name) for name in POLICIES),
+        ("ablation", "ablation"),
         ("sample", "sample"),
         ("study", "study"),
     ],

@@ -109,7 +109,8 @@ def test_a_reward_model_starts_from_whole_weights(workshop: Workshop, now: datet
 
 
 def test_every_recipe_has_a_closed_configuration() -> None:
-    kinds = {"reward": REWARDS, "policy": POLICIES, "sample": ["sample"], "study": ["study"]}
+    alone = {kind: [kind] for kind in ("ablation", "sample", "study")}
+    kinds = {"reward": REWARDS, "policy": POLICIES, **alone}
     assert tuple(kinds) == KINDS
     for kind, recipes in kinds.items():
         for recipe in recipes:

@@ -387,6 +387,91 @@ def test_a_run_is_queued_with_its_whole_configuration_and_stopped(
         assert jobs.job(connection, job.id).state is JobState.CANCELLED
 
 
+def test_an_ablation_is_shown_with_its_figures_which_are_sent_once(
+    full_desk: tuple[Desk, Invented],
+) -> None:
+    desk, _ = full_desk
+    with desk.database.read() as connection:
+        job = next(one for one in jobs.jobs(connection) if one.kind == "ablation")
+    here = f"{HERE}&job={job.id}"
+    watch = desk.handler("train", "watch")
+    first = desk.call(watch, "", address=here)
+    text = json.dumps(first, ensure_ascii=False)
+    for words in (
+        "Ablation of preference, absolute, combined",
+        "What does each signal buy?",
+        "With 1,000 labels combined beats",
+        "From 250 to 1,000 labels",
+        "labels to learn from",
+        "difference in pair accuracy, percentage points",
+        "The numbers in the figures",
+        f"/api/v1/jobs/{job.id}/report",
+    ):
+        assert words in text, words
+    (seen,) = (one for one in first if isinstance(one, str) and one.startswith(job.id))
+    again = json.dumps(desk.call(watch, seen, address=here))
+    assert "What does each signal buy?" in again
+    assert "labels to learn from" not in again
+    assert "labels to learn from" not in json.dumps(desk.call(watch, seen, address=HERE))
+
+
+def test_an_ablation_shows_what_it_found_while_it_runs(
+    full_desk: tuple[Desk, Invented], now: datetime
+) -> None:
+    desk, invented = full_desk
+    with desk.database.read() as connection:
+        done = next(one for one in jobs.jobs(connection) if one.kind == "ablation")
+    with desk.database.write() as connection:
+        job = jobs.add_job(
+            connection,
+            kind="ablation",
+            recipe="ablation",
+            config=done.config,
+            project=invented.project.id,
+            now=now - timedelta(hours=70),
+        )
+        jobs.mark_running(connection, job.id, now=now - timedelta(hours=70))
+    here = f"{HERE}&job={job.id}"
+    assert "The first comes with the first model." in desk.opened("train", here)
+    partly = {**done.result["ablation"], "to_come": 4}
+    (desk.settings.folder("jobs", job.id) / "ablation.json").write_text(json.dumps(partly))
+    text = desk.opened("train", here)
+    assert "With 1,000 labels combined beats" in text
+    assert "4 models are still to be trained; the figures are of the rest." in text
+    with desk.database.write() as connection:
+        jobs.finish(connection, job.id, JobState.CANCELLED, now=now)
+    assert "4 models are still to be trained" in desk.opened("train", here)
+
+
+def test_an_ablation_is_started_from_its_form_or_refused(
+    full_desk: tuple[Desk, Invented],
+) -> None:
+    desk, invented = full_desk
+    desk.opened("train")
+    with desk.database.read() as connection:
+        snapshot = snapshots.snapshots(connection, invented.project.id)[0]
+    start = next(
+        one
+        for one in desk.handlers("train", "click")
+        if "Seeds" in [component.label for component in one.inputs]
+    )
+    values = [component.value for component in start.inputs]
+    labels = [component.label for component in start.inputs]
+    assert labels[:6] == ["Snapshot", "Kinds", "Labels", "Seeds", "Base", "Epochs"]
+    assert values[labels.index("Labels")] == ["250", "500", "1000"]
+    values[0] = snapshot.id
+    assert "labels: preference has only" in refusal_of(desk.call(start, *values))
+    values[labels.index("Labels")] = ["40", "20"]
+    data = desk.call(start, *values)
+    with desk.database.read() as connection:
+        job = jobs.job(connection, data[0])
+    assert (job.kind, job.recipe) == ("ablation", "ablation")
+    assert (job.config["labels"], job.config["seeds"]) == ([20, 40], 3)
+    desk.call(desk.handler("train", "stop_run"), "", address=f"{HERE}&job={job.id}")
+    with desk.database.read() as connection:
+        assert jobs.job(connection, job.id).state is JobState.CANCELLED
+
+
 def test_policies_with_whole_weights_are_offered_as_a_base(
     full_desk: tuple[Desk, Invented], now: datetime
 ) -> None:
@@ -413,8 +498,9 @@ def test_policies_with_whole_weights_are_offered_as_a_base(
     drawn = json.dumps(desk.call(desk.handler("train", "offer")))
     offered = re.findall(r'"choices": (\[\[.*?\]\])', drawn)
     with_base = [menu for menu in offered if "sft-whole" in menu]
-    # As base of every reward model and of SFT, and as start of PPO, which takes adapters too.
-    assert len(with_base) == len(REWARDS) + len(POLICIES)
+    # As base of every reward model, of an ablation and of SFT, and as start of PPO, which takes
+    # adapters too.
+    assert len(with_base) == len(REWARDS) + 1 + len(POLICIES)
     assert sum("ppo-adapter" in menu for menu in with_base) == 1
 
 
