@@ -172,11 +172,11 @@ def _info(schema: Mapping[str, Any]) -> str:
     if high is not None and high >= LARGEST_TOLD:
         high = None
     if low is not None and high is not None:
-        bounds = f"{low:g} to {high:g}"
+        bounds = f"{low:.9g} to {high:.9g}"
     elif low is not None:
-        bounds = f"{'above' if 'exclusiveMinimum' in schema else 'from'} {low:g}"
+        bounds = f"{'above' if 'exclusiveMinimum' in schema else 'from'} {low:.9g}"
     elif high is not None:
-        bounds = f"up to {high:g}"
+        bounds = f"up to {high:.9g}"
     else:
         return text
     return f"{text} ({bounds})"

@@ -20,7 +20,7 @@ from evaluation.statistics import Estimate
 
 TEAL, AMBER, VIOLET, INK = "#178a91", "#cf8420", "#7d63c4", "#73838e"
 _SIDES = (AMBER, TEAL, VIOLET, INK)
-_GRID = "rgba(128,145,156,0.22)"
+GRID = "rgba(128,145,156,0.22)"
 
 Points = Sequence[tuple[float, float]]
 
@@ -64,7 +64,7 @@ def curve(
     if reference is not None:
         figure.add_hline(y=reference, line={"color": INK, "dash": "dot", "width": 1.2})
     label = f"{escape(title)} <span style='font-size:11px'>{escape(unit)}</span>"
-    return _styled(figure, height=height, title=label, x_title="step")
+    return styled(figure, height=height, title=label, x_title="step")
 
 
 def smoothed(points: Points) -> list[tuple[float, float]]:
@@ -121,7 +121,7 @@ def distribution(
             col=1,
         )
     figure.update_layout(barmode="overlay", bargap=0.04)
-    _styled(figure, height=height, title=escape(title), legend=True)
+    styled(figure, height=height, title=escape(title), legend=True)
     figure.update_yaxes(showticklabels=False, showgrid=False, row=1, autorange="reversed")
     figure.update_yaxes(title_text="answers, %", row=2)
     figure.update_xaxes(title_text=escape(unit), row=2)
@@ -134,6 +134,7 @@ def forest(
     unit: str,
     reference: float | None = 0.5,
     marks: Mapping[str, Sequence[float | None]] | None = None,
+    lines: Mapping[str, float] | None = None,
     percent: bool = True,
     limits: tuple[float, float] | None = None,
 ) -> go.Figure:
@@ -144,6 +145,7 @@ def forest(
         unit: What the axis counts, for example "win rate".
         reference: Value of "no difference", drawn as a dotted line; None for none.
         marks: Further values to compare with, by name: one for each row, None where there is none.
+        lines: Values to compare every row with, by name, drawn from top to bottom.
         percent: Write fractions as percent.
         limits: Ends of the axis; None lets every interval and mark be seen.
     """
@@ -184,6 +186,15 @@ def forest(
             marker={"color": colour, "size": 12, "symbol": symbol, "line": {"width": 2.4}},
             hovertemplate=f"%{{x:{form}}}<extra>{escape(name)}</extra>",
         )
+    for (name, value), (_, colour) in zip((lines or {}).items(), symbols, strict=False):
+        figure.add_scatter(
+            x=[value, value],
+            y=[0.7, 0.5 - len(rows)],
+            mode="lines",
+            name=f"{escape(name)}: {value:{form}}",
+            line={"color": colour, "width": 2, "dash": "dash"},
+            hovertemplate=f"%{{x:{form}}}<extra>{escape(name)}</extra>",
+        )
     for (label, _), place in zip(rows, places, strict=True):
         figure.add_annotation(
             text="<br>".join(map(escape, wrap(label, LABEL_WIDTH))),
@@ -200,7 +211,8 @@ def forest(
         )
     if reference is not None:
         figure.add_vline(x=reference, line={"color": INK, "dash": "dot", "width": 1.4})
-    _styled(figure, height=96 + 64 * len(rows) + 26 * bool(marks), legend=bool(marks))
+    named = bool(marks or lines)
+    styled(figure, height=96 + 64 * len(rows) + 26 * named, legend=named)
     figure.update_layout(margin_l=14)
     figure.update_yaxes(
         showticklabels=False, showgrid=False, zeroline=False, range=[0.5 - len(rows), 0.7]
@@ -233,15 +245,16 @@ def counts(numbers: Mapping[str, int], *, title: str, height: int = 220) -> go.F
         hovertemplate="%{x}: %{y}<extra></extra>",
     )
     figure.update_layout(bargap=0.25)
-    _styled(figure, height=height, title=escape(title))
+    styled(figure, height=height, title=escape(title))
     figure.update_layout(margin_b=28)
     figure.update_xaxes(type="category", showgrid=False, tickangle=0)
     return figure
 
 
-def _styled(
+def styled(
     figure: go.Figure, *, height: int, title: str = "", x_title: str = "", legend: bool = False
 ) -> go.Figure:
+    """The look of every figure: no background, quiet grid, title above, legend beside it."""
     figure.update_layout(
         template="none",
         height=height,
@@ -259,9 +272,9 @@ def _styled(
         )
     figure.update_xaxes(
         title={"text": x_title, "standoff": 6, "font": {"size": 12}},
-        gridcolor=_GRID,
+        gridcolor=GRID,
         zeroline=False,
         nticks=7,
     )
-    figure.update_yaxes(title_font={"size": 12}, gridcolor=_GRID, zerolinecolor=_GRID, nticks=6)
+    figure.update_yaxes(title_font={"size": 12}, gridcolor=GRID, zerolinecolor=GRID, nticks=6)
     return figure

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from evaluation import figures
+from evaluation.card_figures import DRAWN
 from evaluation.statistics import Agreement, Estimate
 from evaluation.verdict import ArmComparison, StudyResult
 from storage.files import write_text
@@ -146,6 +147,7 @@ def report_html(report: LoopReport) -> str:
         accuracy_figure=_accuracy_figure(report.reward_models),
         win_rate_figure=_win_rate_figure(comparisons),
         figures=figures,
+        card_figures=_card_figures,
         total=sum(cost.seconds for cost in report.costs),
     )
 
@@ -182,6 +184,12 @@ def _collected_figures(collected: Collected) -> list[tuple[str, go.Figure]]:
         numbers = {str(value): collected.rating_values.get(value, 0) for value in range(1, 8)}
         drawn.append(("Ratings", figures.counts(numbers, title="How good, from 1 to 7")))
     return drawn
+
+
+def _card_figures(card: Mapping[str, Any]) -> list[tuple[str, go.Figure]]:
+    """The figures of a report card that have something to show, each with what that is."""
+    drawn = [(label, draw(card)) for label, draw in DRAWN]
+    return [(label, figure) for label, figure in drawn if figure is not None]
 
 
 def _accuracy_figure(models: Sequence[RewardModelPart]) -> go.Figure | None:

@@ -163,7 +163,8 @@ def interval(
         return f"{min(100.0, max(0.0, 100 * (value - low) / (high - low))):.2f}%"
 
     def text(value: float) -> str:
-        return f"{100 * value:.0f}" if as_percent else f"{value:.2f}"
+        # Adding 0 turns a zero from below, which would be written -0, into a plain one.
+        return f"{round(100 * value) + 0:d}" if as_percent else f"{round(value, 2) + 0.0:.2f}"
 
     unit = " %" if as_percent else ""
     mark = (

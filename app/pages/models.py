@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -30,33 +31,70 @@ from app.pages.fragments import (
     table,
 )
 from app.pages.frame import simulated
-from app.pages.runs import CURVES
+from app.pages.model_card import (
+    accuracy,
+    beside_each_other,
+    comparable,
+    doubts,
+    figure_of_all,
+    held_out,
+    numbers,
+    summary,
+)
+from app.pages.runs import CURVES, split_name
 from app.pages.visit import Guard, Visit
+from evaluation.card_figures import DRAWN
 from storage import models
 from storage.records import Model, ModelId
 from storage.settings import Settings
 
-LENGTH_ONLY = "always choosing the longer answer:"
+FIRST = 4
+"""Figures above what is to doubt: calibration, rewards, length, annotators."""
 
 
 def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
-    """Place the table, the chosen model, and the form that asks policies."""
+    """Place the tables, the chosen model with its figures, and the form that asks policies."""
     database = guard.database
     html(heading("Models", "What was learnt, how well it holds on prompts it has not seen."))
-    banner, listed, shown = html(), html(), html()
+    banner, listed = html(), html()
+    compared, picture = html(), _place("Pair accuracy of each reward model")
+    with gr.Column(visible=False, elem_classes="t-card") as card:
+        shown = html()
+        with gr.Row(elem_classes="t-figures"):
+            first = [_place(name) for name, _ in DRAWN[:FIRST]]
+        doubted = html()
+        with gr.Row(elem_classes="t-figures"):
+            further = [_place(name) for name, _ in DRAWN[FIRST:]]
+        rest = html()
 
-    def show(visit: Visit) -> list[Markup]:
+    def show(visit: Visit) -> list[Any]:
         with database.read() as connection:
             known = models.models(connection)
         chosen = _chosen(visit, known)
+        rewards = [one for one in known if one.purpose == "reward"]
+        alike = comparable(rewards, chosen)
         return [
             simulated(visit),
             _table(known, visit, chosen),
-            _details(chosen, known, visit) if chosen else Markup(""),
+            beside_each_other(alike, chosen, visit, others=len(rewards) - len(alike)),
+            _drawn(figure_of_all(alike)),
+            gr.update(visible=chosen is not None),
+            *(_details(chosen, known, visit) if chosen else [gr.skip()] * (3 + len(DRAWN))),
         ]
 
-    guard.show(page.load, show, [banner, listed, shown])
+    places = [card, shown, *first, doubted, *further, rest]
+    guard.show(page.load, show, [banner, listed, compared, picture, *places])
     try_it.draw(guard, page, settings)
+
+
+def _place(name: str) -> gr.Plot:
+    """A place for a figure, which takes none while there is none to show."""
+    return gr.Plot(label=name, show_label=False, visible=False, elem_classes="t-figure")
+
+
+def _drawn(figure: Any) -> Any:
+    """Put a figure in its place; without one the place is hidden."""
+    return gr.update(value=figure, visible=figure is not None)
 
 
 def _chosen(visit: Visit, known: Sequence[Model]) -> Model | None:
@@ -86,7 +124,7 @@ def _table(known: Sequence[Model], visit: Visit, chosen: Model | None) -> Markup
             table(columns, rows, caption="Models, newest first"),
             Markup(
                 '<p class="t-legend-line"><i class="t-dot-key"></i> on held-out prompts, with its'
-                ' 95 % interval <i class="t-line-key"></i> always choosing the longer answer</p>'
+                ' 95 % interval <i class="t-line-key"></i> by length alone</p>'
             ),
         ]
     )
@@ -104,44 +142,43 @@ def _row(model: Model, visit: Visit, *, here: bool) -> tuple[Cell, ...]:
     return (
         place.format(lines(name, label(model.recipe))),
         kind,
-        _accuracy(card) if reward else None,
+        accuracy(card) if reward else None,
         interval(card.get("spearman"), scale=(-1, 1), as_percent=False) if reward else None,
         model.base.rsplit("/", 1)[-1],
         ago(model.created, visit.now),
     )
 
 
-def held_out(model: Model) -> Mapping[str, Any]:
-    """A reward model's report card on the test split; empty for a policy."""
-    card = model.metrics.get("held_out")
-    return card if isinstance(card, Mapping) else {}
-
-
-def _accuracy(card: Mapping[str, Any]) -> Markup:
-    baseline = card.get("length_only_accuracy")
-    return interval(
-        card.get("pair_accuracy"),
-        reference=baseline["value"] if baseline else None,
-        reference_name=LENGTH_ONLY,
-    )
-
-
-def _details(model: Model, known: Sequence[Model], visit: Visit) -> Markup:
+def _details(model: Model, known: Sequence[Model], visit: Visit) -> list[Any]:
+    """Of the chosen model: what it comes to, its figures, what to doubt, and where it came from."""
     kind = "Reward model" if model.purpose == "reward" else "Policy"
-    note = f"{kind}, recipe {label(model.recipe).lower()}, trained from {model.base}."
-    return joined(
-        [
-            Markup('<div class="t-card t-stack">'),
-            section(model.name, note),
-            lineage(model, known, visit),
-            _report_card(model) if model.purpose == "reward" else _policy_card(model),
-            _facts(model, visit),
-            Markup(
-                "<details><summary>Configuration</summary><pre class='t-log'>{}</pre></details>"
-            ).format(json.dumps(dict(model.config), indent=2, ensure_ascii=False)),
-            Markup("</div>"),
-        ]
-    )
+    base = Path(model.base).name if Path(model.base).is_absolute() else model.base
+    note = f"{kind}, recipe {label(model.recipe).lower()}, trained from {base}."
+    card = held_out(model)
+    first = [
+        section(model.name, note),
+        lineage(model, known, visit),
+        summary(card) if model.purpose == "reward" else _policy_card(model),
+    ]
+    last = [
+        numbers(card),
+        _facts(model, visit),
+        Markup(
+            "<details><summary>Configuration</summary><pre class='t-log'>{}</pre></details>"
+        ).format(json.dumps(dict(model.config), indent=2, ensure_ascii=False)),
+    ]
+    figures = [_drawn(draw_figure(card)) for _, draw_figure in DRAWN]
+    return [
+        _stack(first),
+        *figures[:FIRST],
+        _stack([doubts(card)]) if card.get("warnings") else "",
+        *figures[FIRST:],
+        _stack(last),
+    ]
+
+
+def _stack(pieces: Sequence[str]) -> Markup:
+    return Markup('<div class="t-stack">{}</div>').format(joined(pieces))
 
 
 def lineage(model: Model, known: Sequence[Model], visit: Visit) -> Markup:
@@ -177,30 +214,6 @@ def _node(model: Model, visit: Visit, *, here: bool) -> Markup:
     )
 
 
-def _report_card(model: Model) -> Markup:
-    card = held_out(model)
-    if not card:
-        return notice("This model was not judged on held-out prompts.", "warn")
-    ceiling = card.get("human_ceiling")
-    error = card.get("calibration_error")
-    shown: list[tuple[str, Cell]] = [
-        ("Pair accuracy", _accuracy(card)),
-        ("Always the longer answer", interval(card.get("length_only_accuracy"))),
-        ("One person against another", interval(ceiling) if ceiling else None),
-        ("Spearman with ratings", interval(card.get("spearman"), scale=(-1, 1), as_percent=False)),
-        ("Calibration error", None if error is None else f"{100 * error:.1f} percentage points"),
-    ]
-    return joined(
-        [
-            Markup('<h3 class="t-part">Report card, on held-out prompts</h3>'),
-            Markup('<div class="t-wide">{}</div>').format(
-                facts([(name, value) for name, value in shown if value is not None])
-            ),
-            *(notice(warning, "warn") for warning in card.get("warnings", ())),
-        ]
-    )
-
-
 def _policy_card(model: Model) -> Markup:
     """The numbers that training ended with. Whether people like the answers, only a study tells."""
     numbers = {
@@ -208,15 +221,20 @@ def _policy_card(model: Model) -> Markup:
         for name, value in model.metrics.items()
         if isinstance(value, (int, float)) and not isinstance(value, bool)
     }
+    shown = [(name, *split_name(name)) for name in numbers]
     first: list[tuple[str, Cell]] = [
-        (curve.title, f"{numbers[name]:.3g} {curve.unit}".strip())
-        for name, curve in CURVES.items()
-        if name in numbers
+        (
+            curve.title if part == "train" else f"{curve.title}, {part}",
+            f"{numbers[name]:.3g} {curve.unit}".strip(),
+        )
+        for base, curve in CURVES.items()
+        for name, metric, part in shown
+        if metric == base
     ]
     others: list[tuple[str, Cell]] = [
-        (label(name.replace("/", " ")), f"{value:.4g}")
-        for name, value in numbers.items()
-        if name not in CURVES
+        (label(name.replace("/", " ")), f"{numbers[name]:.4g}")
+        for name, metric, _ in shown
+        if metric not in CURVES
     ]
     return joined(
         [

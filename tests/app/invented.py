@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
+from evaluation.report_card import reward_report_card
 from evaluation.studies import open_study
 from storage import jobs, models, snapshots, studies
 from storage.annotators import add_annotator, set_active
@@ -32,6 +34,8 @@ from storage.records import (
     Rating,
     Response,
     Role,
+    Snapshot,
+    Split,
     Study,
     Submission,
     SubmissionId,
@@ -39,6 +43,7 @@ from storage.records import (
     TaskId,
 )
 from storage.settings import Settings
+from storage.snapshots import SnapshotData
 from storage.tasks import add_tasks, lease, task
 
 ASKED = (
@@ -53,6 +58,7 @@ ASKED = (
     "Why do prices rise over time?",
     "How does a vaccine teach the body to fight a disease?",
 )
+KINDS = ("science", "writing", "planning")
 POLICIES = ("SmolLM2-135M-Instruct at 0.7", "SmolLM2-135M-Instruct at 1.1", "ppo-combined-1")
 ANSWER = """Light from the sun holds **every colour**. In the air, blue is scattered most:
 
@@ -60,6 +66,7 @@ ANSWER = """Light from the sun holds **every colour**. In the air, blue is scatt
 2. blue is thrown in all directions, so it reaches your eye from everywhere.
 
 That is why the sky looks blue, and why it turns red when the sun is low."""
+MORE = " And there is more to say."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,13 +110,19 @@ def fill(database: Database, settings: Settings, now: datetime, *, prompts: int 
         add_prompts(connection, [Prompt.of(mirror.id, ASKED[0])])
         project = add_project(connection, _project("everyday questions", now))
         asked = [
-            Prompt.of(project.id, f"{ASKED[i % 10]} (Variant {i // 10 + 1})" if i > 9 else ASKED[i])
+            Prompt.of(
+                project.id,
+                f"{ASKED[i % 10]} (Variant {i // 10 + 1})" if i > 9 else ASKED[i],
+                tags=(KINDS[i % len(KINDS)],),
+            )
             for i in range(prompts)
         ]
         add_prompts(connection, asked)
         answers = {
             prompt.id: [
-                Response.of(prompt.id, f"{ANSWER} ({policy}, {place})", policy=policy)
+                Response.of(
+                    prompt.id, f"{ANSWER} ({policy}, {place}){MORE * (place % 7)}", policy=policy
+                )
                 for policy in POLICIES
             ]
             for place, prompt in enumerate(asked)
@@ -120,7 +133,7 @@ def fill(database: Database, settings: Settings, now: datetime, *, prompts: int 
     snapshot = snapshots.freeze(
         database, project.id, data_dir=settings.data_dir, now=now - timedelta(hours=30)
     )
-    _models(database, settings, snapshot.id, now)
+    _models(database, settings, snapshot, now, rng)
     running, sampled = _jobs(database, project, snapshot.id, now, rng)
     log = settings.folder("jobs", running.id) / "log.txt"
     log.write_text(
@@ -203,22 +216,45 @@ def _judge(
     record_imported(connection, said)
 
 
-def _estimate(value: float, reach: float, n: int) -> dict[str, float]:
-    return {
-        "value": value,
-        "low": value - reach,
-        "high": value + reach,
-        "confidence": 0.95,
-        "n": n,
+def _card(
+    data: SnapshotData, rng: np.random.Generator, *, sense: float, length: float
+) -> dict[str, Any]:
+    """A card on all judgements, of a model with so much sense of what is liked, and of length."""
+    rows = [row for split in Split for row in data.comparisons(split)]
+    ratings = [row for split in Split for row in data.ratings(split)]
+    liked: defaultdict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        liked[row.left_id].append(-row.choice)
+        liked[row.right_id].append(row.choice)
+    reward = {
+        name: sense * float(np.mean(said)) + float(rng.normal(0, 0.8))
+        for name, said in liked.items()
     }
-
-
-def _models(database: Database, settings: Settings, snapshot: Any, now: datetime) -> None:
-    made = (
-        ("preference-1", "preference", 0.69, 0.42, 28),
-        ("absolute-1", "absolute", 0.64, 0.55, 27),
-        ("combined-1", "combined", 0.74, 0.58, 26),
+    return reward_report_card(
+        [reward[row.left_id] + length * len(row.left) / 100 for row in rows],
+        [reward[row.right_id] + length * len(row.right) / 100 for row in rows],
+        rows,
+        [reward[row.response_id] + length * len(row.response) / 100 for row in ratings],
+        ratings,
+        training=data.comparisons(Split.TRAIN),
+        seen=set(),
+        rng=rng,
     )
+
+
+def _models(
+    database: Database,
+    settings: Settings,
+    snapshot: Snapshot,
+    now: datetime,
+    rng: np.random.Generator,
+) -> None:
+    made = (
+        ("preference-1", "preference", 0.5, 2.0, 28),
+        ("absolute-1", "absolute", 0.1, 6.0, 27),
+        ("combined-1", "combined", 0.9, 0.0, 26),
+    )
+    data = SnapshotData.open(settings.data_dir / snapshot.folder)
     rewards = [
         Model(
             id=ModelId(secrets.token_hex(8)),
@@ -227,25 +263,12 @@ def _models(database: Database, settings: Settings, snapshot: Any, now: datetime
             recipe=recipe,
             base="HuggingFaceTB/SmolLM2-135M-Instruct",
             folder=f"models/{name}",
-            snapshot=snapshot,
+            snapshot=snapshot.id,
             config={"epochs": 2, "learning_rate": 1e-4, "rank": 16},
-            metrics={
-                "held_out": {
-                    "pair_accuracy": _estimate(accuracy, 0.07, 148),
-                    "length_only_accuracy": _estimate(0.57, 0.08, 148),
-                    "human_ceiling": _estimate(0.79, 0.06, 120),
-                    "spearman": _estimate(rho, 0.12, 96),
-                    "calibration_error": 0.043,
-                    "warnings": []
-                    if recipe != "absolute"
-                    else [
-                        "The interval reaches the length-only baseline: perhaps it learnt length."
-                    ],
-                }
-            },
+            metrics={"held_out": _card(data, rng, sense=sense, length=length)},
             created=now - timedelta(hours=hours),
         )
-        for name, recipe, accuracy, rho, hours in made
+        for name, recipe, sense, length, hours in made
     ]
     policy = Model(
         id=ModelId(secrets.token_hex(8)),

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -263,7 +263,7 @@ def test_an_empty_installation_says_what_to_do_first(
             ),
         ),
         ("train", ("about ", "47 of 120", "KL from the start", "Checkpoint at step 40")),
-        ("models", ("combined-1", "ppo-combined-1", "snapshot", "74")),
+        ("models", ("combined-1", "ppo-combined-1", "snapshot", "Reward models compared")),
         ("studies", ("Does PPO help?", "No result yet", "/study/", "72 of 72")),
         ("people", ("kept out", "simulated", "may sign in")),
     ],
@@ -274,6 +274,45 @@ def test_a_full_installation_shows_what_is_there(
     text = full_desk[0].opened(path)
     for words in expected:
         assert words in text, words
+
+
+def test_a_reward_model_is_shown_with_what_it_comes_to_and_its_figures(
+    full_desk: tuple[Desk, Invented],
+) -> None:
+    text = full_desk[0].opened("models", f"{HERE}&model=absolute-1")
+    for words in (
+        "Counting characters does better.",
+        "Below the length-only baseline",
+        "Accuracy against absolute-1",
+        "Kendall",
+        "The numbers in the figures",
+        "stated probability of being preferred",
+        "Rewards by kind of prompt",
+        "agreement with each annotator",
+    ):
+        assert words in text, words
+    for name in ("Lena Holm", "Mei Lin"):
+        assert name not in text
+
+
+def test_only_models_judged_by_the_same_pairs_are_compared(
+    full_desk: tuple[Desk, Invented],
+) -> None:
+    desk, _ = full_desk
+    with desk.database.read() as connection:
+        known = models.model(connection, "combined-1")
+    elsewhere = {**known.metrics["held_out"], "judged_by": "others", "verdict": "Of other pairs."}
+    stranger = replace(
+        known, id=ModelId("stranger"), name="stranger-1", metrics={"held_out": elsewhere}
+    )
+    with desk.database.write() as connection:
+        models.add_model(connection, stranger)
+    text = desk.opened("models", f"{HERE}&model=combined-1")
+    assert "1 reward model judged by other pairs cannot be compared with these." in text
+    assert text.count("stranger-1") < text.count("preference-1")
+    alone = desk.opened("models", f"{HERE}&model=stranger-1")
+    assert "Of other pairs." in alone
+    assert "Reward models compared" not in alone
 
 
 def test_simulated_projects_say_so_on_every_page_of_theirs(

@@ -116,6 +116,28 @@ def test_every_page_fits_its_screen_and_asks_no_other_machine(
     page.context.close()
 
 
+@pytest.mark.parametrize("screen", SCREENS)
+def test_the_figures_of_a_reward_model_are_drawn_and_fit(
+    installation: Installation, screen: str
+) -> None:
+    page = installation.open(**SCREENS[screen])
+    page.goto(f"{installation.address}/research/models?project=everyday+questions&model=combined-1")
+    # One of all reward models, and the seven of the card.
+    page.wait_for_function("document.querySelectorAll('.t-figure .main-svg').length >= 8")
+    page.get_by_text("The numbers in the figures").click()
+    page.get_by_role("table", name="Kind of prompt and pair accuracy").wait_for()
+    page.wait_for_timeout(500)
+    wide, seen = page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert wide <= seen
+    for figure in page.locator(".t-figure").all():
+        box = figure.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= seen
+    page.context.close()
+
+
 def test_a_run_started_from_the_form_moves_survives_a_reload_and_is_stopped(
     installation: Installation,
 ) -> None:

@@ -22,6 +22,7 @@ from training.rewards import REWARDS
 from training.rewards.answers import judged_answers
 from training.rewards.aspect_fitting import measure_aspects
 from training.rewards.aspect_scoring import MultiObjectiveScorer
+from training.rewards.card import read_record, write_record
 from training.rewards.features import FEATURES, base_of, open_trunk, read_rows
 from training.rewards.multi_config import MultiObjectiveConfig
 from training.rewards.scoring import Conversation, RewardScorer
@@ -302,6 +303,16 @@ def test_a_part_of_the_prompts_is_that_which_other_recipes_draw(small: Path) -> 
     ]
 
 
+def test_a_budget_of_labels_is_kept_half_of_them_comparisons(small: Path) -> None:
+    found = answers({"labels": 30}, ["overall", "brevity"], small)
+    again = answers({"labels": 30}, ["overall", "brevity"], small)
+    assert found.judgements == 30
+    assert len(found.preference) == 15
+    np.testing.assert_array_equal(found.ratings, again.ratings)
+    much = answers({"labels": 10_000}, ["overall", "brevity"], small)
+    assert much.judgements == answers({}, ["overall", "brevity"], small).judgements
+
+
 def test_how_well_aspects_are_foretold_by_hand() -> None:
     said = np.column_stack([np.arange(10.0), np.full(10, 4.0), [np.nan] * 9 + [1.0]])
     foretold = np.column_stack([np.arange(10.0) ** 2, np.arange(10.0), np.zeros(10)])
@@ -474,3 +485,17 @@ def test_the_card_has_a_line_for_each_aspect(made: Path) -> None:
     assert "| brevity | " in card
     assert "| overall | " in card
     assert "aspects.safetensors" in card
+    assert "held" not in card
+
+
+def test_the_report_card_stands_in_the_model_card(made: Path, tmp_path: Path) -> None:
+    record = read_record(made / "model")
+    figure = {"value": 0.74, "low": 0.67, "high": 0.8, "confidence": 0.95, "n": 148}
+    record["metrics"]["held_out"] = {"pair_accuracy": figure, "warnings": ["Too *few*."]}
+    record["aspects"][0]["name"] = "<b>|brevity"
+    write_record(tmp_path, record)
+    card = (tmp_path / "README.md").read_text()
+    assert "| pair accuracy | 0.740 [0.670, 0.800] | 148 |" in card
+    assert "- **Doubt:** Too \\*few\\*." in card
+    assert "| \\<b\\>\\|brevity |" in card
+    assert "held_out" not in card

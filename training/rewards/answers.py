@@ -5,7 +5,6 @@ Shapes: N is answers, K is aspects, C is comparisons.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from storage.records import Message, Split
 from storage.snapshots import ComparisonRow, RatingRow, SnapshotData
 from training.backbone import answer_ids, chat_ids
 from training.batching import Row, Tokens
+from training.rewards.budget import drawn_prompts, within_budget
 from training.rewards.multi_config import MultiObjectiveConfig
 
 
@@ -70,19 +70,24 @@ def judged_answers(
     The order does not depend on that of the judgements. The prompts drawn are those that the other
     reward models draw by the same seed.
     """
-    shown = _by_prompt(aspects, data.comparisons(split), data.ratings(split))
-    names = sorted(shown)
-    if config.prompts is not None and config.prompts < len(names):
-        drawn = random.Random(config.seed).sample(names, config.prompts)  # noqa: S311
-        names = sorted(drawn)
+    comparisons, ratings = data.comparisons(split), data.ratings(split)
+    asked = [one.prompt_id for one in comparisons] + [one.prompt_id for one in ratings]
+    wanted = drawn_prompts(asked, config.prompts, seed=config.seed)
+    comparisons, ratings = within_budget(
+        [one for one in comparisons if one.prompt_id in wanted],
+        [one for one in ratings if one.prompt_id in wanted and one.aspect in aspects],
+        config.labels if split is Split.TRAIN else None,
+        seed=config.seed,
+    )
+    shown = _by_prompt(aspects, comparisons, ratings)
 
     rows: list[Row] = []
     row_of: list[int] = []
     prompt_of: list[int] = []
-    ratings: list[npt.NDArray[np.float64]] = []
+    means: list[npt.NDArray[np.float64]] = []
     compared: list[tuple[int, int, float]] = []
     judgements = left_out = 0
-    for number, name in enumerate(names):
+    for number, name in enumerate(sorted(shown)):
         one = shown[name]
         prompt = np.array(chat_ids(tokenizer, one.messages), dtype=np.int32)
         answers = {
@@ -97,7 +102,7 @@ def judged_answers(
             row_of += [len(rows)] * len(row.answers)
             rows.append(row)
         prompt_of += [number] * len(short)
-        ratings += [_means(one.ratings.get(key, []), len(aspects)) for key in short]
+        means += [_means(one.ratings.get(key, []), len(aspects)) for key in short]
         said = sum(map(len, one.ratings.values())) + len(one.comparisons)
         pairs = [
             (place[said_of.left_id], place[said_of.right_id], _preference(said_of))
@@ -112,7 +117,7 @@ def judged_answers(
         rows=tuple(rows),
         row=np.array(row_of, dtype=np.int64),
         prompt=np.array(prompt_of, dtype=np.int64),
-        ratings=np.array(ratings, dtype=np.float64).reshape(len(prompt_of), len(aspects)),
+        ratings=np.array(means, dtype=np.float64).reshape(len(prompt_of), len(aspects)),
         left=np.array([left for left, _, _ in compared], dtype=np.int64),
         right=np.array([right for _, right, _ in compared], dtype=np.int64),
         preference=np.array([preference for _, _, preference in compared], dtype=np.float32),
@@ -131,11 +136,10 @@ def _by_prompt(
         shown.texts |= {one.left_id: one.left, one.right_id: one.right}
         shown.comparisons.append(one)
     for rating in ratings:
-        if rating.aspect in number:
-            shown = prompts.setdefault(rating.prompt_id, _Shown(rating.prompt))
-            shown.texts[rating.response_id] = rating.response
-            said = shown.ratings.setdefault(rating.response_id, [])
-            said.append((number[rating.aspect], rating.value))
+        shown = prompts.setdefault(rating.prompt_id, _Shown(rating.prompt))
+        shown.texts[rating.response_id] = rating.response
+        said = shown.ratings.setdefault(rating.response_id, [])
+        said.append((number[rating.aspect], rating.value))
     return prompts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from storage.errors import InvalidData
 from storage.recipes import Progress
+from storage.records import Message
 from training.batching import by_length
 from training.rewards.card import read_record
 from training.rewards.model import RewardModel
@@ -57,6 +59,44 @@ class PairwiseScorer:
                 if progress:
                     progress.report(done, total=len(pairs))
         return gaps
+
+    def among(
+        self,
+        questions: Sequence[tuple[Sequence[Message], Sequence[str]]],
+        *,
+        progress: Progress | None = None,
+    ) -> list[npt.NDArray[np.float64]]:
+        """Of each answer to a question the mean log-odds that it is better than another one there.
+
+        Args:
+            questions: (messages, at least two answers to them).
+            progress: Told the number of pairs read.
+
+        Raises:
+            As `gaps`.
+        """
+        places = [list(combinations(range(len(answers)), 2)) for _, answers in questions]
+        pairs = [
+            (messages, answers[one], answers[other])
+            for (messages, answers), chosen in zip(questions, places, strict=True)
+            for one, other in chosen
+        ]
+        gaps = iter(self.gaps(pairs, progress=progress).tolist())
+        found = []
+        for (_, answers), chosen in zip(questions, places, strict=True):
+            scores = np.zeros(len(answers))
+            for one, other in chosen:
+                gap = next(gaps)
+                scores[[one, other]] += (-gap, gap)
+            found.append(scores / (len(answers) - 1))
+        return found
+
+    def fit_among(self, questions: Sequence[tuple[Sequence[Message], Sequence[str]]]) -> list[bool]:
+        """Of which questions the model can read every pair of answers whole."""
+        return [
+            all(self.fits([(messages, *pair) for pair in combinations(answers, 2)]))
+            for messages, answers in questions
+        ]
 
     def fits(self, pairs: Sequence[Pair]) -> list[bool]:
         """Which pairs the model can read whole; `gaps` refuses the others."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +15,14 @@ from safetensors.torch import save_file
 from storage.errors import InvalidOption, TooLittleData, TrainingFailed
 from storage.files import write_folder
 from storage.recipes import Progress
-from storage.records import PromptId, Split
-from storage.snapshots import ComparisonRow, RatingRow, SnapshotData
+from storage.records import Split
+from storage.snapshots import SnapshotData
 from training import backbone
 from training import checkpoints as kept
 from training.adapters import adapt
 from training.processes import accelerator_on
-from training.rewards.card import RECORD, read_record, write_record
+from training.rewards.budget import drawn_prompts, within_budget
+from training.rewards.card import finished_metrics, write_record
 from training.rewards.config import Objective, RewardConfig
 from training.rewards.fitting import Fit
 from training.rewards.judgements import JudgedRow, judged_rows
@@ -95,7 +95,7 @@ def train(
     }
     if config.reliability:
         identity["reliability"] = _known(reliability)
-    if finished := _finished(output, identity):
+    if finished := finished_metrics(output, identity):
         return finished
 
     place = backbone.pick_device(device)
@@ -227,16 +227,6 @@ class _Silent:
         """Say nothing."""
 
 
-def _finished(output: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
-    """The metrics of this very run if it was finished before, say before the machine went down."""
-    if not (output / RECORD).is_file():
-        return None
-    record = read_record(output)
-    if any(record.get(key) != value for key, value in identity.items()):
-        raise InvalidOption("output", "it holds another model; name another folder", str(output))
-    return dict(record["metrics"])
-
-
 def _model(config: RewardConfig, objective: Objective, device: torch.device) -> RewardModel:
     # Weights that learn are kept in fp32, because small steps vanish in bf16's 8 bits. An adapter's
     # always are (peft sees to it); then what lies frozen below can have the fastest precision.
@@ -287,13 +277,6 @@ def _objective(config: RewardConfig, data: SnapshotData, progress: Progress) -> 
     return replace(asked, aspect=aspect)
 
 
-def _drawn(config: RewardConfig, prompts: set[PromptId]) -> set[PromptId]:
-    """The prompts to use: all, or as many as were asked for, the same ones each time."""
-    if config.prompts is None or config.prompts >= len(prompts):
-        return prompts
-    return set(random.Random(config.seed).sample(sorted(prompts), config.prompts))  # noqa: S311
-
-
 def _rows(
     model: RewardModel,
     config: RewardConfig,
@@ -303,11 +286,16 @@ def _rows(
 ) -> tuple[list[JudgedRow], int]:
     comparisons, ratings = data.comparisons(split), data.ratings(split)
     asked = {one.prompt_id for one in comparisons} | {one.prompt_id for one in ratings}
-    wanted = _drawn(config, asked)
+    wanted = drawn_prompts(asked, config.prompts, seed=config.seed)
     comparisons = [one for one in comparisons if one.prompt_id in wanted]
     ratings = [one for one in ratings if one.prompt_id in wanted]
     if config.labels is not None and split is Split.TRAIN:
-        comparisons, ratings = _budgeted(config, objective, comparisons, ratings)
+        comparisons, ratings = within_budget(
+            comparisons if objective.comparison else [],
+            [one for one in ratings if objective.rating and one.aspect == objective.aspect],
+            config.labels,
+            seed=config.seed,
+        )
     if objective.form == "pairwise":
         return paired_rows(model.tokenizer, comparisons, max_tokens=config.max_tokens)
     return judged_rows(
@@ -318,27 +306,6 @@ def _rows(
         max_tokens=config.max_tokens,
         row_tokens=config.batch_tokens,
     )
-
-
-def _budgeted(
-    config: RewardConfig,
-    objective: Objective,
-    comparisons: Sequence[ComparisonRow],
-    ratings: Sequence[RatingRow],
-) -> tuple[list[ComparisonRow], list[RatingRow]]:
-    """As many judgements as `config.labels` says, half of each kind where both are learned from.
-
-    Where there are not enough of one kind, the other kind makes up for it.
-    """
-    rng = random.Random(config.seed)  # noqa: S311
-    compared = list(comparisons) if objective.comparison else []
-    rated = [one for one in ratings if objective.rating and one.aspect == objective.aspect]
-    rng.shuffle(compared)
-    rng.shuffle(rated)
-    budget = config.labels or 0
-    half = budget // 2 if objective.comparison and objective.rating else budget
-    first = min(len(compared), max(half, budget - len(rated)))
-    return compared[:first], rated[: budget - first]
 
 
 def _refuse_too_few(

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from training.rewards.held_out import held_out_section, unmarked
+
 
 def multi_card(record: Mapping[str, Any]) -> str:
     """The card: its head is for the Hub, the rest for people."""
@@ -16,8 +18,11 @@ def multi_card(record: Mapping[str, Any]) -> str:
         who=_SIMULATED if record["simulated"] else "",
         aspects="\n".join(map(_row, record["aspects"])),
         metrics="\n".join(
-            f"| {name} | {_short(value)} |" for name, value in record["metrics"].items()
+            f"| {unmarked(name)} | {_short(value)} |"
+            for name, value in record["metrics"].items()
+            if name != "held_out"
         ),
+        held_out=held_out_section(record["metrics"].get("held_out")),
         mean=_short(record["calibration"]["mean"]),
         std=_short(record["calibration"]["std"]),
         length=_short(record["calibration"]["length_correlation"]),
@@ -29,7 +34,7 @@ def multi_card(record: Mapping[str, Any]) -> str:
 def _row(aspect: Mapping[str, Any]) -> str:
     found = aspect["validation"]
     cells = (
-        aspect["name"].replace("|", "\\|"),
+        unmarked(aspect["name"]),
         aspect["answers"],
         f"{aspect['explained']:.0%}",
         _short(found["spearman"]) if found else "",
@@ -60,6 +65,9 @@ tags: [reward-model, multi-objective, tandem]
 Gives an answer to a prompt one number: more is better. It is a weighted sum of several aspects,
 which can be looked at one by one. Made by Tandem from the snapshot `{snapshot}`.
 {who}
+{held_out}
+## Aspects
+
 | aspect | rated answers | variance foretold | rank correlation | error | error of a constant \
 | length | weight |
 |---|---|---|---|---|---|---|---|
@@ -71,6 +79,8 @@ least 10 answers were rated. *Length* is what was taken out of the aspect, in po
 the answer's number of tokens, so that what is left has no rank correlation with length. *Weight* is
 the mean over training answers; it depends on the prompt, is never negative, and so takes it that
 more is better in every aspect.
+
+## From training
 
 | measured | |
 |---|---|

@@ -56,4 +56,12 @@ class MultiObjectiveConfig(RecipeConfig):
             " empty takes all",
         ),
     ] = None
+    labels: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Learn from so many judgements, drawn by the seed, half of them comparisons"
+            " where there are enough; empty takes all",
+        ),
+    ] = None
     seed: Annotated[int, Field(ge=0, lt=2**63, description="The same seed gives the same run")] = 0

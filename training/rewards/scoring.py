@@ -139,6 +139,28 @@ class RewardScorer:
         left, right = np.array(ends, dtype=np.int64).reshape(-1, 2).T
         return rewards[right] - rewards[left]
 
+    def among(
+        self,
+        questions: Sequence[tuple[Sequence[Message], Sequence[str]]],
+        *,
+        progress: Progress | None = None,
+    ) -> list[npt.NDArray[np.float64]]:
+        """The rewards of the answers to each question, given as (messages, answers).
+
+        Raises:
+            As `score`.
+        """
+        conversations = [(messages, one) for messages, answers in questions for one in answers]
+        rewards = self.score(conversations, progress=progress).astype(np.float64)
+        ends = np.cumsum([len(answers) for _, answers in questions])[:-1]
+        return list(np.split(rewards, ends)) if questions else []
+
+    def fit_among(self, questions: Sequence[tuple[Sequence[Message], Sequence[str]]]) -> list[bool]:
+        """Of which questions the model can read every answer whole."""
+        return [
+            all(self.fits([(messages, one) for one in answers])) for messages, answers in questions
+        ]
+
     def fits(self, conversations: Sequence[Conversation]) -> list[bool]:
         """Which conversations the model can read whole; `score` refuses the others."""
         tokenizer = self.model.tokenizer
