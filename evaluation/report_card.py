@@ -104,6 +104,8 @@ def evaluate_reward_rows(
         open_comparer,
     )
 
+    if not comparisons and not ratings:
+        raise TooLittleData("There are no judgements to hold rewards against.")
     scorer = open_comparer(folder, device=device)
     rng = np.random.default_rng(seed)
     if isinstance(scorer, PairwiseScorer):
@@ -129,8 +131,6 @@ def evaluate_reward_rows(
         conversations[row.prompt_id, row.right] = (row.prompt, row.right)
     for rating in ratings:
         conversations[rating.prompt_id, rating.response] = (rating.prompt, rating.response)
-    if not conversations:
-        raise TooLittleData("There are no judgements to hold rewards against.")
     fits = scorer.fits(list(conversations.values()))
     read = [key for key, fit in zip(conversations, fits, strict=True) if fit]
     scores = scorer.score([conversations[key] for key in read], progress=progress)

@@ -21,6 +21,7 @@ from training.rewards import REWARDS
 from training.rewards.card import read_record
 from training.rewards.comparing import open_comparer
 from training.rewards.scoring import RewardScorer
+from training.rewards.side_by_side import asked
 
 Trained = tuple[str, Path, planted.Notes]
 
@@ -243,16 +244,29 @@ def test_full_weights_load_with_plain_libraries_and_give_the_same_reward(trained
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     _, folder, _ = trained
-    if read_record(folder)["form"] != "scalar":
+    form = read_record(folder)["form"]
+    if form == "multi_objective":
         assert "**no** `AutoModelForSequenceClassification`" in (folder / "README.md").read_text()
         return
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    ids = torch.tensor([backbone.chat_ids(tokenizer, MESSAGES, answer="a cloud, please")] * 2)
-    with torch.no_grad():
-        theirs = model(ids).logits[0, 0]
-    ours = RewardScorer.load(folder, device="cpu").score([(MESSAGES, "a cloud, please")])
-    assert float(theirs) == pytest.approx(float(ours[0]), abs=1e-5)
+
+    def theirs(ids: list[int]) -> float:
+        with torch.no_grad():
+            return float(model(torch.tensor([ids, ids])).logits[0, 0])
+
+    first, second = "a cloud, please", "no"
+    if form == "pairwise":
+        orders = [asked(MESSAGES, first, second), asked(MESSAGES, second, first)]
+        one, other = (theirs(backbone.chat_ids(tokenizer, order)) for order in orders)
+        gap = (other - one) / 2
+    else:
+        answers = [backbone.chat_ids(tokenizer, MESSAGES, answer=text) for text in (first, second)]
+        gap = theirs(answers[1]) - theirs(answers[0])
+        ours = RewardScorer.load(folder, device="cpu").score([(MESSAGES, first)])
+        assert theirs(answers[0]) == pytest.approx(float(ours[0]), abs=1e-5)
+    found = open_comparer(folder, device="cpu").gaps([(MESSAGES, first, second)])
+    assert gap == pytest.approx(float(found[0]), abs=1e-5)
 
 
 def test_a_snapshot_without_comparisons_cannot_teach_preferences(tmp_path: Path) -> None:
@@ -325,4 +339,4 @@ def test_a_folder_that_is_no_reward_model_is_refused(trained: Trained, tmp_path:
     (tmp_path / "tandem.json").write_text(json.dumps(record | {"adapter": True}))
     backbone.load_tokenizer("tiny").save_pretrained(tmp_path)
     with pytest.raises(InvalidData, match=r"(adapter_model|aspects)\.safetensors"):
-        RewardScorer.load(tmp_path)
+        open_comparer(tmp_path)

@@ -63,7 +63,16 @@ def _card(record: Mapping[str, Any]) -> str:
         for name, value in record["metrics"].items()
         if name != "held_out"
     )
+    pairwise = record.get("form") == "pairwise"
     return _CARD.format(
+        gives=_COMPARES if pairwise else _GIVES,
+        text=_TEXT_OF_TWO if pairwise else _TEXT,
+        scale=(_SCALE_OF_TWO if pairwise else _SCALE).format(
+            mean=_short(record["calibration"]["mean"]),
+            std=_short(record["calibration"]["std"]),
+            length=_short(record["calibration"]["length_correlation"]),
+            learned=json.dumps({k: v for k, v in record["learned"].items() if k != "leniency"}),
+        ),
         library="peft" if adapter else "transformers",
         base=record["base"],
         recipe=record["recipe"],
@@ -71,10 +80,6 @@ def _card(record: Mapping[str, Any]) -> str:
         who=_SIMULATED if record["simulated"] else "",
         metrics=metrics,
         held_out=held_out_section(record["metrics"].get("held_out")),
-        mean=_short(record["calibration"]["mean"]),
-        std=_short(record["calibration"]["std"]),
-        length=_short(record["calibration"]["length_correlation"]),
-        learned=json.dumps({k: v for k, v in record["learned"].items() if k != "leniency"}),
         config=json.dumps(record["config"], indent=2),
         load=(_LOAD_ADAPTER if adapter else _LOAD_WEIGHTS).format(base=record["base"]),
     )
@@ -97,6 +102,24 @@ model = PeftModel.from_pretrained(base, folder)"""
 _LOAD_WEIGHTS = """\
 model = AutoModelForSequenceClassification.from_pretrained(folder)"""
 
+_GIVES = "Gives an answer to a prompt one number: more is better."
+_COMPARES = """\
+Reads two answers to a prompt, A and B, and gives the log-odds that A is better. It leans to one of
+the places, so read each pair in both orders and take half of the difference. `training.rewards.\
+side_by_side` writes the text that it was trained on. It gives no answer a reward of its own."""
+_SCALE = """\
+On responses of its snapshot rewards have mean {mean} and standard deviation {std}; their rank
+correlation with the length of the response is {length}. Only differences of rewards mean something
+unless ratings anchored the scale. Learned thresholds: `{learned}`."""
+_SCALE_OF_TWO = "On pairs of its snapshot the log-odds have standard deviation {std}."
+_TEXT = """\
+text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+text += answer + tokenizer.eos_token"""
+_TEXT_OF_TWO = """\
+from training.rewards.side_by_side import asked
+messages = asked(messages, answer_a, answer_b)  # one message of the user that holds all of it
+text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)"""
+
 _CARD = """\
 ---
 library_name: {library}
@@ -107,7 +130,7 @@ tags: [reward-model, tandem, {recipe}]
 
 # Reward model, recipe `{recipe}`
 
-Gives an answer to a prompt one number: more is better. Made by Tandem from the snapshot
+{gives} Made by Tandem from the snapshot
 `{snapshot}`.
 {who}
 {held_out}
@@ -117,17 +140,14 @@ Gives an answer to a prompt one number: more is better. Made by Tandem from the 
 |---|---|
 {metrics}
 
-On responses of its snapshot rewards have mean {mean} and standard deviation {std}; their rank
-correlation with the length of the response is {length}. Only differences of rewards mean something
-unless ratings anchored the scale. Learned thresholds: `{learned}`.
+{scale}
 
 ```python
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 folder = "."
 tokenizer = AutoTokenizer.from_pretrained(folder)
 {load}
-text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-text += answer + tokenizer.eos_token
+{text}
 reward = model(**tokenizer(text, add_special_tokens=False, return_tensors="pt")).logits[0, 0]
 ```
 

@@ -38,7 +38,7 @@ def side_by_side(
     Reading the first rest gives evidence for the left answer, reading the second for the right one.
     """
     orders = [
-        np.array(chat_ids(tokenizer, _asked(messages, *answers)), dtype=np.int32)
+        np.array(chat_ids(tokenizer, asked(messages, *answers)), dtype=np.int32)
         for answers in ((left, right), (right, left))
     ]
     shared = _common(*orders)
@@ -108,7 +108,8 @@ def _letter(tokenizer: PreTrainedTokenizerBase, letter: str) -> int:
     return ids[0]
 
 
-def _asked(messages: Sequence[Message], first: str, second: str) -> tuple[Message, ...]:
+def asked(messages: Sequence[Message], first: str, second: str) -> tuple[Message, ...]:
+    """What the model is asked: one message with the conversation, answer A, and answer B."""
     said = "\n\n".join(f"{one['role'].capitalize()}: {one['content']}" for one in messages)
     text = (
         "Below is a conversation and two answers to its last message. Which answer is better?\n\n"
