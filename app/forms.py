@@ -17,7 +17,15 @@ from storage.recipes import RecipeConfig
 
 Config = TypeVar("Config", bound=RecipeConfig)
 
-SPELLING = {"kl": "KL", "lora": "LoRA", "ppo": "PPO", "id": "ID", "gae": "GAE", "l2": "L2"}
+SPELLING = {
+    "gae": "GAE",
+    "id": "ID",
+    "kl": "KL",
+    "l2": "L2",
+    "lora": "LoRA",
+    "ppo": "PPO",
+    "sft": "SFT",
+}
 """Words of option names that are not written as one would guess."""
 
 LARGEST_TOLD = 1e9
@@ -164,11 +172,11 @@ def _info(schema: Mapping[str, Any]) -> str:
     if high is not None and high >= LARGEST_TOLD:
         high = None
     if low is not None and high is not None:
-        bounds = f"{low:g} to {high:g}"
+        bounds = f"{low:.9g} to {high:.9g}"
     elif low is not None:
-        bounds = f"{'above' if 'exclusiveMinimum' in schema else 'from'} {low:g}"
+        bounds = f"{'above' if 'exclusiveMinimum' in schema else 'from'} {low:.9g}"
     elif high is not None:
-        bounds = f"up to {high:g}"
+        bounds = f"up to {high:.9g}"
     else:
         return text
     return f"{text} ({bounds})"

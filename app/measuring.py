@@ -1,85 +1,21 @@
-"""Measuring outside of jobs: scores for a file, a reward model's report card, a judge's votes."""
+"""Measuring outside of jobs: a reward model's report card, a judge's votes."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from app.progress import ConsoleProgress, utc_now
 from app.sources import reward_folder
 from storage import snapshots, studies
-from storage.errors import InvalidData, InvalidOption, NotFound
-from storage.files import write_lines
+from storage.errors import InvalidOption, NotFound
 from storage.recipes import find
-from storage.records import Message, Split
+from storage.records import Split
 from storage.snapshots import SnapshotData
 
 if TYPE_CHECKING:
     from storage.database import Connection, Database
     from storage.settings import Settings
-
-LINES_AT_ONCE = 512
-"""Lines scored and written together, so that a file of any size fits into memory."""
-
-
-def score_file(
-    database: Database, settings: Settings, *, model: str, source: Path, target: Path
-) -> dict[str, Any]:
-    """Write every line of a file again with its reward.
-
-    Args:
-        database: Where models are registered.
-        settings: Where they lie and on which device they run.
-        model: A reward model's name, id or folder.
-        source: Lines with a prompt and a response.
-        target: A .jsonl file that gets `reward` (logits) and `reward_standardised` (standard
-            deviations around the mean of the model's training data) beside each line's fields.
-
-    Returns:
-        {"lines", "mean", "mean_standardised"}.
-
-    Raises:
-        NotFound: No such model.
-        InvalidData: The file is missing or half-written, or a line has no response.
-        StorageFailed: The target cannot be written; nothing half-written stays.
-    """
-    from feedback.importers.lines import read_lines
-    from training.rewards.scoring import RewardScorer
-
-    with database.read() as connection:
-        folder = reward_folder(connection, settings, model)
-    lines = iter(_conversations(read_lines(source)))
-    first = list(islice(lines, LINES_AT_ONCE))
-    scorer = RewardScorer.load(folder, device=settings.device)
-    rewards: list[float] = []
-    standardised: list[float] = []
-
-    def scored() -> Iterator[str]:
-        batch = first
-        while batch:
-            raw = scorer.score([(prompt, response) for _, prompt, response in batch])
-            for (fields, _, _), reward, standard in zip(
-                batch, raw, scorer.standardise(raw), strict=True
-            ):
-                rewards.append(float(reward))
-                standardised.append(float(standard))
-                line = {**fields, "reward": rewards[-1], "reward_standardised": standardised[-1]}
-                yield json.dumps(line, ensure_ascii=False) + "\n"
-            progress.report(len(rewards))
-            batch = list(islice(lines, LINES_AT_ONCE))
-
-    with ConsoleProgress("score") as progress:
-        write_lines(target, scored())
-    return {
-        "lines": len(rewards),
-        "mean": float(np.mean(rewards)),
-        "mean_standardised": float(np.mean(standardised)),
-    }
 
 
 def evaluate_reward(
@@ -189,21 +125,3 @@ def judge_study(
         return vote(
             database, found, recipe, recipe.config.read(typed), now=utc_now(), progress=progress
         )
-
-
-def _conversations(
-    lines: Iterator[Any],
-) -> Iterator[tuple[dict[str, Any], tuple[Message, ...], str]]:
-    """Each line's fields, prompt and response.
-
-    Raises:
-        InvalidData: A line has no response.
-    """
-    for line in lines:
-        response = line.fields.get("response")
-        if not isinstance(response, str):
-            raise InvalidData(
-                f"{line.path}, line {line.number}: there is no response to score; a line needs a"
-                " prompt and a response."
-            )
-        yield dict(line.fields), line.messages(), response

@@ -7,6 +7,7 @@ counting characters, whatever its accuracy looks like alone.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -98,17 +99,38 @@ def evaluate_reward_rows(
     Judgements of conversations that are longer than the model can read are left out, as they are in
     training, and a warning says how many.
     """
-    from training.rewards.scoring import RewardScorer  # noqa: PLC0415 - torch, only where it is used
+    from training.rewards.comparing import (  # noqa: PLC0415 - torch, only where it is used
+        PairwiseScorer,
+        open_comparer,
+    )
 
+    if not comparisons and not ratings:
+        raise TooLittleData("There are no judgements to hold rewards against.")
+    scorer = open_comparer(folder, device=device)
+    rng = np.random.default_rng(seed)
+    if isinstance(scorer, PairwiseScorer):
+        pairs = [(row.prompt, row.left, row.right) for row in comparisons]
+        fit = scorer.fits(pairs)
+        known = [row for row, fits in zip(comparisons, fit, strict=True) if fits]
+        gaps = scorer.gaps(list(compress(pairs, fit)), progress=progress)
+        card = reward_report_card(
+            np.zeros(len(gaps)),
+            gaps,
+            known,
+            [],
+            [],
+            training=training,
+            seen=seen,
+            rng=rng,
+            single_answers=False,
+        )
+        return _with_left_out(card, len(comparisons) - len(known))
     conversations: dict[tuple[str, str], tuple[Sequence[Message], str]] = {}
     for row in comparisons:
         conversations[row.prompt_id, row.left] = (row.prompt, row.left)
         conversations[row.prompt_id, row.right] = (row.prompt, row.right)
     for rating in ratings:
         conversations[rating.prompt_id, rating.response] = (rating.prompt, rating.response)
-    if not conversations:
-        raise TooLittleData("There are no judgements to hold rewards against.")
-    scorer = RewardScorer.load(folder, device=device)
     fits = scorer.fits(list(conversations.values()))
     read = [key for key, fit in zip(conversations, fits, strict=True) if fit]
     scores = scorer.score([conversations[key] for key in read], progress=progress)
@@ -129,8 +151,13 @@ def evaluate_reward_rows(
         ratings,
         training=training,
         seen=seen,
-        rng=np.random.default_rng(seed),
+        rng=rng,
     )
+    return _with_left_out(card, left_out)
+
+
+def _with_left_out(card: dict[str, Any], left_out: int) -> dict[str, Any]:
+    """The card, with a warning if there are judgements that the model could not read whole."""
     if left_out:
         card["warnings"].append(
             f"{left_out} judgements were left out, as their conversations are longer than the model"

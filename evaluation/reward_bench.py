@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +58,16 @@ def evaluate_benchmark(
         InvalidData: The file is in neither format, or `folder` holds no reward model.
         TooLittleData: No question fits, or they are too few for any figure.
     """
-    from training.rewards.scoring import RewardScorer  # noqa: PLC0415 - torch, only where it is used
+    from training.rewards.comparing import open_comparer  # noqa: PLC0415 - torch, only if used
 
     benchmark = read_benchmark(path)
-    scorer = RewardScorer.load(folder, device=device)
-    conversations = [(q.prompt, answer) for q in benchmark.questions for answer in q.answers]
-    ends = np.cumsum([len(question.answers) for question in benchmark.questions])[:-1]
-    fit = [all(part) for part in np.split(np.array(scorer.fits(conversations)), ends)]
-    read = [q for q, fits in zip(benchmark.questions, fit, strict=True) if fits]
-    rewards = scorer.score([(q.prompt, a) for q in read for a in q.answers], progress=progress)
-    places = np.cumsum([len(question.answers) for question in read])[:-1]
+    scorer = open_comparer(folder, device=device)
+    asked = [(question.prompt, question.answers) for question in benchmark.questions]
+    fit = scorer.fit_among(asked)
+    read = list(compress(benchmark.questions, fit))
     report = benchmark_report(
         Benchmark(best_of_many=benchmark.best_of_many, questions=tuple(read)),
-        np.split(np.asarray(rewards, dtype=float), places) if read else [],
+        scorer.among(list(compress(asked, fit)), progress=progress),
     )
     if len(read) < len(fit):
         report["warnings"].append(

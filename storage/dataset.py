@@ -120,9 +120,19 @@ before there were these columns."""
 
 
 def write_snapshot(
-    folder: Path, comparisons: Iterable[ComparisonRow], ratings: Iterable[RatingRow]
+    folder: Path,
+    comparisons: Iterable[ComparisonRow],
+    ratings: Iterable[RatingRow],
+    *,
+    splits: Mapping[PromptId, Split] | None = None,
 ) -> tuple[SnapshotId, dict[str, int]]:
     """Write rows as a snapshot. Rows in another order make the same snapshot.
+
+    Args:
+        folder: A folder that does not exist or is empty.
+        comparisons: What was compared.
+        ratings: What was rated.
+        splits: The part that a prompt belongs to, where that is not left to `split_of`.
 
     Returns:
         Its identifier, and the number of rows by table and split: {"comparisons/train": 812, ...}.
@@ -134,8 +144,8 @@ def write_snapshot(
         StorageFailed: The disk refused.
     """
     with sorting(folder.absolute().parent) as rows:
-        rows.add(map(place, comparisons))
-        rows.add(map(place, ratings))
+        rows.add(place(row, splits) for row in comparisons)
+        rows.add(place(row, splits) for row in ratings)
         with write_folder(folder) as partial:
             numbers = fill(partial, rows)
         return SnapshotId(rows.digest()), numbers
@@ -231,7 +241,9 @@ def difference(first: Path, second: Path) -> dict[str, Any]:
     return found
 
 
-def place(row: ComparisonRow | RatingRow) -> tuple[str, dict[str, Any]]:
+def place(
+    row: ComparisonRow | RatingRow, splits: Mapping[PromptId, Split] | None = None
+) -> tuple[str, dict[str, Any]]:
     """The table and split that a row belongs to, and its fields as plain values."""
     table = "comparisons" if isinstance(row, ComparisonRow) else "ratings"
     fields = {name: getattr(row, name) for name in _COLUMNS[table]}
@@ -242,7 +254,8 @@ def place(row: ComparisonRow | RatingRow) -> tuple[str, dict[str, Any]]:
     }
     if isinstance(row, RatingRow):
         fields["value"] = float(row.value)  # 3 and 3.0 are one rating and need one digest
-    return f"{table}/{split_of(row.prompt)}", fields
+    split = (splits or {}).get(row.prompt_id) or split_of(row.prompt)
+    return f"{table}/{split}", fields
 
 
 def fill(folder: Path, rows: RowSorter, *, left_out: LeftOut | None = None) -> dict[str, int]:

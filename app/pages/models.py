@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -40,7 +41,7 @@ from app.pages.model_card import (
     numbers,
     summary,
 )
-from app.pages.runs import CURVES
+from app.pages.runs import CURVES, split_name
 from app.pages.visit import Guard, Visit
 from evaluation.card_figures import DRAWN
 from storage import models
@@ -151,7 +152,8 @@ def _row(model: Model, visit: Visit, *, here: bool) -> tuple[Cell, ...]:
 def _details(model: Model, known: Sequence[Model], visit: Visit) -> list[Any]:
     """Of the chosen model: what it comes to, its figures, what to doubt, and where it came from."""
     kind = "Reward model" if model.purpose == "reward" else "Policy"
-    note = f"{kind}, recipe {label(model.recipe).lower()}, trained from {model.base}."
+    base = Path(model.base).name if Path(model.base).is_absolute() else model.base
+    note = f"{kind}, recipe {label(model.recipe).lower()}, trained from {base}."
     card = held_out(model)
     first = [
         section(model.name, note),
@@ -180,20 +182,19 @@ def _stack(pieces: Sequence[str]) -> Markup:
 
 
 def lineage(model: Model, known: Sequence[Model], visit: Visit) -> Markup:
-    """From which snapshots, through which reward models, to which policies: one column for each."""
+    """From which snapshots, through which models, to which others: one column for each."""
     by_id: dict[ModelId, Model] = {one.id: one for one in known}
     parents = [by_id[parent] for parent in model.parents if parent in by_id]
     children = [one for one in known if model.id in one.parents]
-    rewards = [one for one in (*parents, model) if one.purpose == "reward"]
-    policies = [one for one in (*parents, model, *children) if one.purpose == "policy"]
-    frozen = list(dict.fromkeys(one.snapshot for one in rewards if one.snapshot))
+    frozen = list(dict.fromkeys(one.snapshot for one in (*parents, model) if one.snapshot))
     columns = [
         [
             Markup('<span class="t-node"><small>snapshot</small>{}</span>').format(identifier[:10])
             for identifier in frozen
         ],
-        [_node(one, visit, here=one is model) for one in rewards],
-        [_node(one, visit, here=one is model) for one in policies],
+        [_node(one, visit, here=False) for one in parents],
+        [_node(model, visit, here=True)],
+        [_node(one, visit, here=False) for one in children],
     ]
     return Markup('<ul class="t-lineage" aria-label="Lineage">{}</ul>').format(
         joined(
@@ -220,15 +221,20 @@ def _policy_card(model: Model) -> Markup:
         for name, value in model.metrics.items()
         if isinstance(value, (int, float)) and not isinstance(value, bool)
     }
+    shown = [(name, *split_name(name)) for name in numbers]
     first: list[tuple[str, Cell]] = [
-        (curve.title, f"{numbers[name]:.3g} {curve.unit}".strip())
-        for name, curve in CURVES.items()
-        if name in numbers
+        (
+            curve.title if part == "train" else f"{curve.title}, {part}",
+            f"{numbers[name]:.3g} {curve.unit}".strip(),
+        )
+        for base, curve in CURVES.items()
+        for name, metric, part in shown
+        if metric == base
     ]
     others: list[tuple[str, Cell]] = [
-        (label(name.replace("/", " ")), f"{value:.4g}")
-        for name, value in numbers.items()
-        if name not in CURVES
+        (label(name.replace("/", " ")), f"{numbers[name]:.4g}")
+        for name, metric, _ in shown
+        if metric not in CURVES
     ]
     return joined(
         [

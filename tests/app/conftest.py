@@ -12,10 +12,17 @@ import pytest
 from browsing import PATIENCE, WIDE, Open
 from served import Web
 from serving import Served, serving
+from workshop import small_reward_model
 
 from storage.database import Database
 from storage.records import Project
 from storage.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def reward_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a reward model on the tiny base, an adapter, with an opinion of its own."""
+    return small_reward_model(tmp_path_factory.mktemp("reward"), rank=2, layers=1)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from app.foreground import reward_from_file
 from app.importing import import_into
 from app.progress import utc_now
 from app.queue import enqueue
@@ -22,6 +23,7 @@ from storage import jobs, projects, snapshots
 from storage.database import Database
 from storage.records import Job, Project, Snapshot
 from storage.settings import Settings
+from training.rewards import REWARDS
 
 PATIENCE = 150.0
 """Seconds; a busy machine takes 20 to import torch."""
@@ -135,3 +137,25 @@ def write_judgements(path: Path, *, prompts: int) -> None:
         }
         lines.append(json.dumps(line) + "\n")
     path.write_text("".join(lines), encoding="utf-8")
+
+
+def small_reward_model(home: Path, **options: Any) -> Path:
+    """The folder of a reward model on the tiny base, trained from `home`/judged.jsonl."""
+    write_judgements(home / "judged.jsonl", prompts=60)
+    recipe = REWARDS["combined"]
+    settings = Settings(data_dir=home / "data", device="cpu")
+    settings.folder()
+    database = Database(settings.database)
+    database.migrate()
+    try:
+        reward_from_file(
+            recipe,
+            recipe.config.read({"base": "tiny", "epochs": 1, **options}),
+            home / "judged.jsonl",
+            database=database,
+            settings=settings,
+            output=home / "model",
+        )
+    finally:
+        database.close()
+    return home / "model"

@@ -174,7 +174,7 @@ def test_two_equal_texts_are_left_out_and_counted(read: Any) -> None:
         ({"chosen": "a\0b"}, r"'chosen' holds the character U\+0000"),
         ({"chosen": "a\ud800b"}, r"'chosen' holds the character U\+D800"),
         ({"prompt": "a\0b"}, r"U\+0000"),
-        ({"chosen": [{"role": "user", "content": "x"}]}, "one assistant message"),
+        ({"chosen": [{"role": "user", "content": "x"}]}, "the last one is the assistant's"),
         ({"judge": "x" * 151}, "the annotator has 151 characters"),
         ({"annotator_kind": "robot"}, "'annotator_kind' is one of person, program, simulated"),
         ({"source": "x" * 501}, "'source' has 501 characters"),

@@ -1,0 +1,1 @@
+"""What the benchmark of reward-model quality needs beside Tandem itself."""
