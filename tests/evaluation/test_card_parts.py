@@ -202,8 +202,18 @@ def test_cards_on_other_pairs_are_not_compared() -> None:
         accuracy_difference(card, card_of([1.0] * 39, rows[1:]))
     with pytest.raises(InvalidData, match="same pairs only"):
         accuracy_difference({}, {})
-    assert judged_by(rows, []) != judged_by(rows, [rating(1, 5)])
-    assert judged_by([comparison(1, 1)], []) != judged_by([comparison(1, -1)], [])
+    assert judged_by([comparison(1, 1)]) != judged_by([comparison(1, -1)])
+
+
+def test_a_model_that_knows_no_ratings_is_compared_all_the_same() -> None:
+    rows = [comparison(n, -1) for n in range(40)]
+    ratings = [rating(n, 1 + n % 7) for n in range(40)]
+    rewards, zeros = np.arange(40.0), [0.0] * 40
+    rng = np.random.default_rng(0)
+    rated = reward_report_card(rewards, zeros, rows, rewards, ratings, rng=rng)
+    pairwise = reward_report_card(rewards, zeros, rows, [], [], rng=rng, single_answers=False)
+    assert (rated["rated"], pairwise["rated"]) == (40, 0)
+    assert accuracy_difference(rated, pairwise).value == 0
 
 
 def test_a_model_that_reads_two_answers_at_once_has_no_rewards_of_single_ones() -> None:
