@@ -14,6 +14,7 @@ from judged_rows import comparison, rating
 from scipy import stats
 
 from evaluation.card_comparison import accuracy_difference, judged_by
+from evaluation.card_groups import of_each_kind
 from evaluation.card_words import verdict
 from evaluation.leakage import leaked, question
 from evaluation.report_card import reward_report_card
@@ -87,8 +88,8 @@ def test_many_kinds_looked_at_do_not_raise_false_alarms() -> None:
     rows = [row for kind in range(20) for row in tagged(40, f"kind {kind}", start=40 * kind)]
     alarms = 0
     for _ in range(100):
-        kinds = card_of((rng.random(800) < 0.7).astype(float).tolist(), rows)["kinds"]
-        alarms += any(one["clearly_worse"] for one in kinds)
+        correct = (rng.random(800) < 0.7).astype(float)
+        alarms += any(one["clearly_worse"] for one in of_each_kind(rows, correct, correct))
     assert alarms <= 12
 
 
@@ -201,8 +202,18 @@ def test_cards_on_other_pairs_are_not_compared() -> None:
         accuracy_difference(card, card_of([1.0] * 39, rows[1:]))
     with pytest.raises(InvalidData, match="same pairs only"):
         accuracy_difference({}, {})
-    assert judged_by(rows, []) != judged_by(rows, [rating(1, 5)])
-    assert judged_by([comparison(1, 1)], []) != judged_by([comparison(1, -1)], [])
+    assert judged_by([comparison(1, 1)]) != judged_by([comparison(1, -1)])
+
+
+def test_a_model_that_knows_no_ratings_is_compared_all_the_same() -> None:
+    rows = [comparison(n, -1) for n in range(40)]
+    ratings = [rating(n, 1 + n % 7) for n in range(40)]
+    rewards, zeros = np.arange(40.0), [0.0] * 40
+    rng = np.random.default_rng(0)
+    rated = reward_report_card(rewards, zeros, rows, rewards, ratings, rng=rng)
+    pairwise = reward_report_card(rewards, zeros, rows, [], [], rng=rng, single_answers=False)
+    assert (rated["rated"], pairwise["rated"]) == (40, 0)
+    assert accuracy_difference(rated, pairwise).value == 0
 
 
 def test_a_model_that_reads_two_answers_at_once_has_no_rewards_of_single_ones() -> None:
