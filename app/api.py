@@ -19,6 +19,8 @@ from app.access import PARTICIPANT, SESSION, Access, needs_fetch
 from app.api_asking import open_study
 from app.api_judging import judging
 from app.api_research import research
+from app.api_scoring import scoring
+from app.scoring_process import ScoringProcess
 from storage.annotators import add_annotator
 from storage.database import Database
 from storage.projects import projects
@@ -51,7 +53,12 @@ _OPEN_TO_ALL: dict[str, Any] = {"security": []}
 
 
 def api(
-    settings: Settings, database: Database, access: Access, *, clock: Callable[[], datetime]
+    settings: Settings,
+    database: Database,
+    access: Access,
+    scorer: ScoringProcess,
+    *,
+    clock: Callable[[], datetime],
 ) -> APIRouter:
     """The endpoints, to be included in an application."""
     statuses = (400, 401, 403, 404, 409, 413, 422, 503, 507)
@@ -88,6 +95,7 @@ def api(
 
     router.include_router(judging(database, access, clock=clock))
     router.include_router(research(settings, database, access, clock=clock))
+    router.include_router(scoring(settings, database, access, scorer))
     return router
 
 

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 from app.kinds import job_config
 from app.progress import ConsoleProgress, utc_now
 from app.queue import complete_config
-from app.runs import publish, train_policy, train_reward
-from app.sources import policy_source, reward_folder
+from app.runs import frozen_prompts, publish, train_policy, train_reward
+from app.sources import ancestors
 from app.work import perform
-from storage.recipes import Recipe, RecipeConfig
+from storage.recipes import Progress, Recipe, RecipeConfig
 from storage.records import Job, JobId, JobState, Message, ProjectId, digest
 
 if TYPE_CHECKING:
     from storage.database import Database
     from storage.settings import Settings
+    from training.policies import PolicyRecipe
 
 
 def run_here(
@@ -82,43 +83,6 @@ def run_here(
 
 
 def reward_from_file(
-    recipe: Recipe, options: RecipeConfig, data: Path, *, settings: Settings, output: Path
-) -> dict[str, Any]:
-    """Train a reward model on a file of judgements, or on a snapshot's folder, without a store.
-
-    Returns:
-        The metrics of training and the report card on the held-out prompts of the same data.
-
-    Raises:
-        InvalidData: The file is missing, half-written or holds something else.
-        TooLittleData: It holds too little to learn from.
-    """
-    from feedback.importers.reading import rows_of
-    from storage.snapshots import write_snapshot
-
-    workspace = _workspace(settings, recipe, options, data, output)
-    snapshot = data
-    if not (data / "snapshot.json").is_file():
-        snapshot = workspace / "snapshot"
-        if not snapshot.exists():
-            comparisons, ratings = rows_of(data)
-            write_snapshot(snapshot, comparisons, ratings)
-    with ConsoleProgress(recipe.name) as progress:
-        described = train_reward(
-            recipe,
-            options,
-            snapshot=snapshot,
-            folder=workspace,
-            progress=progress,
-            device=settings.device,
-        )
-    publish(workspace, output)
-    shutil.rmtree(workspace)
-    metrics: dict[str, Any] = described["metrics"]
-    return metrics
-
-
-def policy_from_file(
     recipe: Recipe,
     options: RecipeConfig,
     data: Path,
@@ -127,7 +91,59 @@ def policy_from_file(
     settings: Settings,
     output: Path,
 ) -> dict[str, Any]:
-    """Train a policy on the prompts of a file.
+    """Train a reward model on judgements outside of the store.
+
+    Args:
+        recipe: An entry of `REWARDS`.
+        options: Its configuration.
+        data: A file of judgements, a folder with a dataset, or a snapshot's folder.
+        database: Where registered models are named.
+        settings: Where what was interrupted is kept.
+        output: The model's folder.
+
+    Returns:
+        The metrics of training and the report card on the held-out prompts of the same data.
+
+    Raises:
+        InvalidData: The file is missing, half-written or holds something else.
+        TooLittleData: It holds too little to learn from.
+        InvalidOption: The base is no model that a reward model can start from.
+    """
+    workspace = _workspace(settings, recipe, options, data, output)
+    with database.read() as connection:
+        named = ancestors(connection, settings, options.model_dump(), purpose="reward")
+    with ConsoleProgress(recipe.name) as progress:
+        snapshot = snapshot_of(data, workspace, progress)
+        described = train_reward(
+            recipe,
+            recipe.config.read(named.options),
+            snapshot=snapshot,
+            folder=workspace,
+            progress=progress,
+            device=settings.device,
+        )
+    return _delivered(described, workspace, output)
+
+
+def policy_from_file(
+    recipe: PolicyRecipe,
+    options: RecipeConfig,
+    data: Path,
+    *,
+    database: Database,
+    settings: Settings,
+    output: Path,
+) -> dict[str, Any]:
+    """Train a policy on a file, or on a snapshot's folder.
+
+    Args:
+        recipe: How.
+        options: Its options.
+        data: Prompts in any format that can be imported. Where the recipe learns from judgements:
+            these, or answers to learn from as they are (see `feedback.importers.demonstrations`).
+        database: Where registered models are named.
+        settings: Where models lie, and the workspace.
+        output: The policy's folder.
 
     Returns:
         The metrics of training.
@@ -137,25 +153,66 @@ def policy_from_file(
         NotFound: A reward model is neither registered nor a folder.
     """
     workspace = _workspace(settings, recipe, options, data, output)
-    prompts = prompts_of(data)
-    typed = options.model_dump()
     with database.read() as connection:
-        rewards = {name: reward_folder(connection, settings, name) for name in typed["rewards"]}
-        typed["start"] = policy_source(connection, settings, typed["start"])
+        named = ancestors(connection, settings, options.model_dump(), purpose="policy")
+    source: dict[str, Any]
     with ConsoleProgress(recipe.name) as progress:
+        if recipe.learns_from == "snapshot":
+            source = {"data": demonstrations_of(data, workspace, progress)}
+        else:
+            prompts = frozen_prompts(workspace, prompts_of(data))
+            source = {"prompts": prompts, "rewards": named.rewards}
         described = train_policy(
             recipe,
-            recipe.config.read(typed),
-            prompts=prompts,
-            rewards=rewards,
+            recipe.config.read(named.options),
+            source=source,
             folder=workspace,
             progress=progress,
             device=settings.device,
         )
-    publish(workspace, output)
-    shutil.rmtree(workspace)
-    metrics: dict[str, Any] = described["metrics"]
-    return metrics
+    return _delivered(described, workspace, output)
+
+
+def snapshot_of(data: Path, workspace: Path, progress: Progress) -> Path:
+    """A snapshot's folder: `data` itself if it is one, else made of a file of judgements.
+
+    What a person should know of how it was read goes into the log.
+
+    Raises:
+        InvalidData: The file is missing, half-written or holds no judgements.
+    """
+    from feedback.importers.reading import judged_rows
+    from storage.snapshots import write_snapshot
+
+    if (data / "snapshot.json").is_file():
+        return data
+    snapshot = workspace / "snapshot"
+    if not snapshot.exists():
+        rows = judged_rows(data)
+        for remark in rows.remarks:
+            progress.log(remark)
+        write_snapshot(snapshot, rows.comparisons, rows.ratings, splits=rows.splits)
+    return snapshot
+
+
+def demonstrations_of(data: Path, workspace: Path, progress: Progress) -> Path:
+    """What a recipe picks good answers from: a file of such, or else a snapshot's folder.
+
+    Raises:
+        InvalidData: The file is missing, half-written or holds neither.
+    """
+    from feedback.importers.demonstrations import is_demonstrated, read_demonstrations
+    from training.policies.demonstrations import Demonstration, write_demonstrations
+
+    if data.is_dir() or not is_demonstrated(data):
+        return snapshot_of(data, workspace, progress)
+    shown = workspace / "demonstrations.jsonl"
+    if not shown.exists():
+        found = read_demonstrations(data)
+        write_demonstrations(
+            shown, (Demonstration(prompt=prompt, answer=answer) for prompt, answer in found)
+        )
+    return shown
 
 
 def prompts_of(path: Path) -> list[tuple[Message, ...]]:
@@ -174,17 +231,29 @@ def prompts_of(path: Path) -> list[tuple[Message, ...]]:
     return list(found.values())
 
 
+def _delivered(described: Mapping[str, Any], workspace: Path, output: Path) -> dict[str, Any]:
+    """Put the model where it was asked for; returns its metrics."""
+    publish(workspace, output)
+    shutil.rmtree(workspace)
+    metrics: dict[str, Any] = described["metrics"]
+    return metrics
+
+
 def _workspace(
     settings: Settings, recipe: Recipe, options: RecipeConfig, data: Path, output: Path
 ) -> Path:
-    """A folder that the same command finds again, as long as the file was not changed."""
-    stamp = data.stat() if data.exists() else None
+    """A folder that the same command finds again, as long as no file of the data was changed."""
+    files = sorted(path for path in (data, *data.rglob("*")) if path.is_file())
+    stamps = [
+        (str(path.relative_to(data)), path.stat().st_size, path.stat().st_mtime_ns)
+        for path in files
+    ]
     key = digest(
         "foreground",
         recipe.name,
         options.model_dump(mode="json"),
         str(data.absolute()),
-        [stamp.st_size, stamp.st_mtime_ns] if stamp else None,
+        stamps,
         str(output.absolute()),
     )
     return settings.folder("jobs", key)

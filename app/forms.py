@@ -17,7 +17,15 @@ from storage.recipes import RecipeConfig
 
 Config = TypeVar("Config", bound=RecipeConfig)
 
-SPELLING = {"kl": "KL", "lora": "LoRA", "ppo": "PPO", "id": "ID", "gae": "GAE", "l2": "L2"}
+SPELLING = {
+    "gae": "GAE",
+    "id": "ID",
+    "kl": "KL",
+    "l2": "L2",
+    "lora": "LoRA",
+    "ppo": "PPO",
+    "sft": "SFT",
+}
 """Words of option names that are not written as one would guess."""
 
 LARGEST_TOLD = 1e9

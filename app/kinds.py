@@ -4,8 +4,9 @@ A job's configuration is closed: an unknown name or a value out of bounds is ref
 is queued, and what is stored says everything that the run depends on, with the job's project.
 
 * reward  {"snapshot", "name", and every option of the recipe in `training.rewards.REWARDS`}
-* policy  {"name", and every option of the recipe in `training.policies.POLICIES`}; the prompts are
-          those of the project that fall in the train split
+* policy  {"name", and every option of the recipe in `training.policies.POLICIES`}, and "snapshot"
+          where the recipe learns from one; else its prompts are those of the project that fall in
+          the train split
 * sample  {"policies", "prompts" or the project's, "split", "limit", "keep", and how to sample}
 * study   {"title", "policies", "limit", "overlap", and how to sample}; the prompts are those of the
           project that fall in the test split
@@ -45,8 +46,8 @@ class Registered(RecipeConfig):
     ] = ""
 
 
-class RewardJob(Registered):
-    """What a reward model's job says besides its recipe's options."""
+class SnapshotJob(Registered):
+    """What the job of a model that learns from judgements says besides its recipe's options."""
 
     snapshot: Annotated[str, Field(min_length=1, description="Snapshot to learn from, by its id")]
 
@@ -102,9 +103,11 @@ def job_config(kind: str, recipe: str) -> type[RecipeConfig]:
     base: tuple[type[RecipeConfig], ...]
     match kind:
         case "reward":
-            base = (RewardJob, find(REWARDS, "reward recipe", recipe).config)
+            base = (SnapshotJob, find(REWARDS, "reward recipe", recipe).config)
         case "policy":
-            base = (Registered, find(POLICIES, "policy recipe", recipe).config)
+            policy = find(POLICIES, "policy recipe", recipe)
+            own = SnapshotJob if policy.learns_from == "snapshot" else Registered
+            base = (own, policy.config)
         case "sample":
             return SampleJob
         case "study":

@@ -1,84 +1,21 @@
-"""Measuring outside of jobs: scores for a file, a reward model's report card, a judge's votes."""
+"""Measuring outside of jobs: a reward model's report card, a judge's votes."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from app.progress import ConsoleProgress, utc_now
 from app.sources import reward_folder
 from storage import snapshots, studies
-from storage.errors import InvalidData, InvalidOption
-from storage.files import write_lines
+from storage.errors import InvalidOption, NotFound
 from storage.recipes import find
-from storage.records import Message, Split
+from storage.records import Split
+from storage.snapshots import SnapshotData
 
 if TYPE_CHECKING:
-    from storage.database import Database
+    from storage.database import Connection, Database
     from storage.settings import Settings
-
-LINES_AT_ONCE = 512
-"""Lines scored and written together, so that a file of any size fits into memory."""
-
-
-def score_file(
-    database: Database, settings: Settings, *, model: str, source: Path, target: Path
-) -> dict[str, Any]:
-    """Write every line of a file again with its reward.
-
-    Args:
-        database: Where models are registered.
-        settings: Where they lie and on which device they run.
-        model: A reward model's name, id or folder.
-        source: Lines with a prompt and a response.
-        target: A .jsonl file that gets `reward` (logits) and `reward_standardised` (standard
-            deviations around the mean of the model's training data) beside each line's fields.
-
-    Returns:
-        {"lines", "mean", "mean_standardised"}.
-
-    Raises:
-        NotFound: No such model.
-        InvalidData: The file is missing or half-written, or a line has no response.
-        StorageFailed: The target cannot be written; nothing half-written stays.
-    """
-    from feedback.importers.lines import read_lines
-    from training.rewards.scoring import RewardScorer
-
-    with database.read() as connection:
-        folder = reward_folder(connection, settings, model)
-    lines = iter(_conversations(read_lines(source)))
-    first = list(islice(lines, LINES_AT_ONCE))
-    scorer = RewardScorer.load(folder, device=settings.device)
-    rewards: list[float] = []
-    standardised: list[float] = []
-
-    def scored() -> Iterator[str]:
-        batch = first
-        while batch:
-            raw = scorer.score([(prompt, response) for _, prompt, response in batch])
-            for (fields, _, _), reward, standard in zip(
-                batch, raw, scorer.standardise(raw), strict=True
-            ):
-                rewards.append(float(reward))
-                standardised.append(float(standard))
-                line = {**fields, "reward": rewards[-1], "reward_standardised": standardised[-1]}
-                yield json.dumps(line, ensure_ascii=False) + "\n"
-            progress.report(len(rewards))
-            batch = list(islice(lines, LINES_AT_ONCE))
-
-    with ConsoleProgress("score") as progress:
-        write_lines(target, scored())
-    return {
-        "lines": len(rewards),
-        "mean": float(np.mean(rewards)),
-        "mean_standardised": float(np.mean(standardised)),
-    }
 
 
 def evaluate_reward(
@@ -92,16 +29,24 @@ def evaluate_reward(
 ) -> dict[str, Any]:
     """The report card of a reward model on a file, or on a part of a snapshot.
 
+    Where the store has the snapshot that the model learned from, a file's prompts are held against
+    that one's, so that leaks are seen.
+
     Raises:
         NotFound: No such model or snapshot.
         InvalidData: The file is missing or half-written.
         TooLittleData: It holds too few judgements to say anything.
     """
-    from evaluation.report_card import evaluate_reward_model, evaluate_reward_rows
+    from evaluation.report_card import (
+        evaluate_reward_model,
+        evaluate_reward_rows,
+        training_part,
+    )
     from feedback.importers.reading import rows_of
 
     with database.read() as connection:
         folder = reward_folder(connection, settings, model)
+        learned_from = _learned_from(connection, settings, folder)
         if snapshot is not None:
             frozen = settings.data_dir / snapshots.snapshot(connection, snapshot).folder
     with ConsoleProgress("evaluate") as progress:
@@ -110,9 +55,46 @@ def evaluate_reward(
                 folder, frozen, split=Split(split), progress=progress, device=settings.device
             )
         comparisons, ratings = rows_of(data)
+        training, seen = training_part(learned_from) if learned_from else ((), None)
         return evaluate_reward_rows(
-            folder, comparisons, ratings, progress=progress, device=settings.device
+            folder,
+            comparisons,
+            ratings,
+            training=training,
+            seen=seen,
+            progress=progress,
+            device=settings.device,
         )
+
+
+def evaluate_on_benchmark(
+    database: Database, settings: Settings, *, model: str, path: Path
+) -> dict[str, Any]:
+    """How a reward model does on a file in the format of RewardBench or RewardBench 2.
+
+    Raises:
+        NotFound: No such model.
+        InvalidData: The file is missing, half-written or in neither format.
+        TooLittleData: It holds too little to say anything.
+    """
+    from evaluation.reward_bench import evaluate_benchmark
+
+    with database.read() as connection:
+        folder = reward_folder(connection, settings, model)
+    with ConsoleProgress("evaluate") as progress:
+        return evaluate_benchmark(folder, path, progress=progress, device=settings.device)
+
+
+def _learned_from(connection: Connection, settings: Settings, folder: Path) -> SnapshotData | None:
+    """The snapshot that a reward model learned from, where the store has it."""
+    from training.rewards.card import read_record
+
+    try:
+        known = snapshots.snapshot(connection, read_record(folder)["snapshot"])
+    except NotFound:
+        return None
+    frozen = settings.data_dir / known.folder
+    return SnapshotData.open(frozen) if frozen.is_dir() else None
 
 
 def judge_study(
@@ -143,21 +125,3 @@ def judge_study(
         return vote(
             database, found, recipe, recipe.config.read(typed), now=utc_now(), progress=progress
         )
-
-
-def _conversations(
-    lines: Iterator[Any],
-) -> Iterator[tuple[dict[str, Any], tuple[Message, ...], str]]:
-    """Each line's fields, prompt and response.
-
-    Raises:
-        InvalidData: A line has no response.
-    """
-    for line in lines:
-        response = line.fields.get("response")
-        if not isinstance(response, str):
-            raise InvalidData(
-                f"{line.path}, line {line.number}: there is no response to score; a line needs a"
-                " prompt and a response."
-            )
-        yield dict(line.fields), line.messages(), response

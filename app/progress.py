@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LONG_STEPS = 600.0
+"""Seconds of steps from which the time left is told: a step can take a minute."""
 WRITE_EVERY = 0.5
 """Seconds between two writes: twice a second is live for a reader and little for SQLite."""
 
@@ -159,10 +161,12 @@ class ConsoleProgress:
             BarColumn(),
             MofNCompleteColumn(),
             Elapsed(),
+            TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[metrics]}"),
             console=Console(stderr=True),
+            speed_estimate_period=LONG_STEPS,
         )
-        self._task = self._bar.add_task(title, total=None, metrics="")
+        self._task = self._bar.add_task(title, total=None, metrics="", left="")
 
     def report(
         self,
@@ -177,6 +181,9 @@ class ConsoleProgress:
         self._bar.update(self._task, completed=step)
         if total is not None:
             self._bar.update(self._task, total=total)
+        seconds = self._bar.tasks[self._task].time_remaining
+        left = f"{timedelta(seconds=seconds)} left" if seconds else ""
+        self._bar.update(self._task, left=left)
         if message:
             self._bar.update(self._task, description=message)
         if metrics:

@@ -11,8 +11,8 @@ from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from app.kinds import Registered, RewardJob, SampleJob, StudyJob, job_config
-from app.sources import policy_source, reward_folder
+from app.kinds import Registered, SampleJob, SnapshotJob, StudyJob, job_config
+from app.sources import ancestors, policy_source
 from storage import jobs, models, projects, snapshots
 from storage.errors import InvalidOption
 from storage.recipes import RecipeConfig
@@ -89,18 +89,15 @@ def complete_config(
     """
     if isinstance(config, Registered):
         config = _named(connection, config, recipe)
-    if isinstance(config, RewardJob):
+    if kind in ("reward", "policy"):
+        ancestors(connection, settings, config.model_dump(), purpose=kind)
+    if isinstance(config, SnapshotJob):
         snapshot = snapshots.snapshot(connection, config.snapshot)
         return config.model_copy(update={"snapshot": snapshot.id})
     if project is not None:
         projects.project_named(connection, project)
     elif not (isinstance(config, SampleJob) and config.prompts):
         raise InvalidOption("project", "this job takes its prompts from a project; name one", None)
-    if kind == "policy":
-        options = config.model_dump()
-        for name in options["rewards"]:
-            reward_folder(connection, settings, name)
-        policy_source(connection, settings, options["start"])
     if isinstance(config, SampleJob | StudyJob):
         for name in config.policies:
             policy_source(connection, settings, name)

@@ -17,6 +17,7 @@ from storage import files
 from storage.errors import TooLittleData
 from storage.recipes import Progress, Recipe, RecipeConfig
 from storage.records import Message, Split, as_messages
+from storage.snapshots import SnapshotData
 
 MODEL = "model"
 """The run's folder holds the finished model here, until it is put in its place."""
@@ -42,9 +43,14 @@ def train_reward(
         TooLittleData: The snapshot has too little to learn from.
     """
     from evaluation.report_card import evaluate_reward_model
+    from training.rewards.card import write_record
 
     built = folder / MODEL
     if not (built / "tandem.json").is_file():
+        extra: dict[str, Any] = {}
+        if getattr(options, "reliability", False):
+            progress.log("Measuring how reliable each annotator is.")
+            extra["reliability"] = reliabilities(snapshot, getattr(options, "aspect", None))
         recipe.run(
             options,
             snapshot=snapshot,
@@ -52,6 +58,7 @@ def train_reward(
             checkpoints=folder / "checkpoints",
             progress=progress,
             device=device,
+            **extra,
         )
     progress.log("Judging the model on prompts that it has not seen.")
     steps = int(read_description(built)["metrics"]["steps"])
@@ -69,46 +76,81 @@ def train_reward(
         card = {"warnings": [str(error)]}
     described = read_description(built)
     described["metrics"] = {**described["metrics"], "held_out": card}
-    files.write_text(
-        built / "tandem.json", json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-    )
+    write_record(built, described)
     return described
+
+
+def reliabilities(snapshot: Path, aspect: str | None = None) -> dict[str, float]:
+    """How sharply each annotator tells good from bad, by the measurement model; 1 is typical.
+
+    Measured on the training part alone, so that nothing of the held-out judgements gets into a
+    model that is judged by them.
+
+    Args:
+        snapshot: Folder of the snapshot.
+        aspect: Whose ratings count; None for the only one there is, or else `overall`.
+
+    Raises:
+        TooLittleData: The training part is empty.
+        NoConvergence: The measurement did not settle.
+    """
+    from feedback.measurement import fit
+    from feedback.said import OVERALL, said_in
+
+    data = SnapshotData.open(snapshot)
+    ratings = data.ratings(Split.TRAIN)
+    aspects = {one.aspect for one in ratings}
+    chosen = aspect or (aspects.pop() if len(aspects) == 1 else OVERALL)
+    found = fit(said_in(data.comparisons(Split.TRAIN), ratings, aspect=chosen))
+    return dict(zip(found.annotators, found.reliability.value.tolist(), strict=True))
 
 
 def train_policy(
     recipe: Recipe,
     options: RecipeConfig,
     *,
-    prompts: Sequence[tuple[Message, ...]],
-    rewards: Mapping[str, Path],
+    source: Mapping[str, Any],
     folder: Path,
     progress: Progress,
     device: str,
 ) -> dict[str, Any]:
     """Train a policy in `folder`/model.
 
-    The prompts are frozen at the first start, so that a run that goes on after a crash sees the
-    same ones.
+    Args:
+        recipe: One of `training.policies.POLICIES`.
+        options: Its options.
+        source: What the recipe learns from, as its `learns_from` asks.
+        folder: The run's own.
+        progress: Where to say how far it is.
+        device: Where it runs.
 
     Returns:
         What the model's tandem.json says.
     """
     built = folder / MODEL
-    frozen = folder / "prompts.json"
-    if not frozen.is_file():
-        files.write_text(frozen, json.dumps(list(prompts), ensure_ascii=False))
-    kept = [as_messages(prompt) for prompt in json.loads(frozen.read_text(encoding="utf-8"))]
     if not (built / "tandem.json").is_file():
         recipe.run(
             options,
-            prompts=kept,
-            rewards=rewards,
+            **source,
             output=built,
             checkpoints=folder / "checkpoints",
             progress=progress,
             device=device,
         )
     return read_description(built)
+
+
+def frozen_prompts(
+    folder: Path, prompts: Sequence[tuple[Message, ...]]
+) -> list[tuple[Message, ...]]:
+    """The prompts of a run as they were at its first start.
+
+    So a run that goes on after a crash sees the same ones, also when others came in between.
+    """
+    frozen = folder / "prompts.json"
+    if not frozen.is_file():
+        files.write_text(frozen, json.dumps(list(prompts), ensure_ascii=False))
+    return [as_messages(prompt) for prompt in json.loads(frozen.read_text(encoding="utf-8"))]
 
 
 @dataclass(frozen=True, slots=True)

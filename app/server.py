@@ -6,7 +6,8 @@ import errno
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -18,10 +19,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from app.access import Access, SignedOut
-from app.api import api, describe
+from app.api import PREFIX, api, describe
+from app.api_scoring import MOST_CHARACTERS
 from app.assets import Assets
 from app.plain import message
 from app.progress import utc_now
+from app.scoring_process import ScoringProcess
 from app.shield import Shield
 from app.sign_in import sign_in_pages
 from app.study_page import study_pages
@@ -33,7 +36,11 @@ from storage.settings import Settings
 MEGABYTE = 1_000_000
 LARGEST_UPLOAD = 500 * MEGABYTE
 """Bytes of one file that a researcher sends to be imported."""
-LARGEST_BODY = {"/": MEGABYTE, "/research": LARGEST_UPLOAD + MEGABYTE}
+LARGEST_BODY = {
+    "/": MEGABYTE,
+    "/research": LARGEST_UPLOAD + MEGABYTE,
+    f"{PREFIX}/score": 12 * MOST_CHARACTERS + MEGABYTE,  # JSON may take 12 bytes for a character
+}
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +54,15 @@ def create_app(
         StorageFailed: The key that signs cookies can be neither read nor made.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # this exact word, before gradio is imported
+    scorer = ScoringProcess(settings.device)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        scorer.close()
+
     app = FastAPI(
+        lifespan=lifespan,
         title="Tandem",
         summary="Judgements in, judgements out.",
         docs_url=None,
@@ -64,7 +79,7 @@ def create_app(
     assets = Assets()
     access = Access(settings, database, clock=clock)
     _speak_plainly(app, assets)
-    app.include_router(api(settings, database, access, clock=clock))
+    app.include_router(api(settings, database, access, scorer, clock=clock))
     describe(app, settings, access)
     app.include_router(sign_in_pages(database, access, assets, clock=clock))
     app.include_router(study_pages(database, access, assets))

@@ -6,8 +6,10 @@ any Hugging Face model.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from storage import models
 from storage.errors import InvalidOption, NotFound
@@ -16,6 +18,67 @@ from storage.records import Model
 if TYPE_CHECKING:
     from storage.database import Connection
     from storage.settings import Settings
+
+
+STARTS = ("base", "start")
+"""Options that name the policy or Hugging Face model that a new model grows from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ancestors:
+    """The models that the options of a recipe name."""
+
+    options: dict[str, Any]
+    """The options, with its folder in the place of a registered policy's name."""
+    rewards: dict[str, Path]
+    """The folder of each reward model, by the name in the options."""
+    parents: tuple[Model, ...]
+    """Those of them that are registered."""
+
+
+def ancestors(
+    connection: Connection,
+    settings: Settings,
+    options: Mapping[str, Any],
+    *,
+    purpose: str,
+) -> Ancestors:
+    """Look every model up that the options for a new one name.
+
+    Args:
+        connection: Where models are registered.
+        settings: Where they lie.
+        options: Of a recipe.
+        purpose: What is to be made of them: `reward` or `policy`.
+
+    Raises:
+        NotFound: A reward model is neither registered nor a folder.
+        InvalidOption: A model is not of the kind that is needed.
+    """
+    weights = options.get("rewards", {})
+    rewards = {name: reward_folder(connection, settings, name) for name in weights}
+    found = [registered(connection, name, purpose="reward") for name in weights]
+    grown = {name: options[name] for name in STARTS if name in options}
+    for option, name in grown.items():
+        found.append(registered(connection, name, purpose="policy"))
+        grown[option] = policy_source(connection, settings, name)
+        if purpose == "reward" and not has_whole_weights(Path(grown[option])):
+            raise InvalidOption(
+                option,
+                "this policy is an adapter, and a reward model needs whole weights to start from;"
+                " name a policy that SFT made",
+                name,
+            )
+    return Ancestors(
+        options={**options, **grown},
+        rewards=rewards,
+        parents=tuple(model for model in found if model is not None),
+    )
+
+
+def has_whole_weights(folder: Path) -> bool:
+    """False for the folder of an adapter, whose weights lie elsewhere."""
+    return not (folder / "adapter_config.json").is_file()
 
 
 def registered(

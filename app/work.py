@@ -21,10 +21,10 @@ from app.answering import (
     project_prompts,
     shown_texts,
 )
-from app.kinds import Registered, RewardJob, SampleJob, StudyJob, job_config
+from app.kinds import Registered, SampleJob, SnapshotJob, StudyJob, job_config
 from app.progress import utc_now
-from app.runs import publish, train_policy, train_reward
-from app.sources import policy_source, registered, reward_folder
+from app.runs import frozen_prompts, publish, train_policy, train_reward
+from app.sources import ancestors
 from storage import files, models, projects, snapshots
 from storage.errors import NotFound
 from storage.recipes import Progress, RecipeConfig, find
@@ -103,7 +103,7 @@ def _train(
     """Train, and put the model where it belongs."""
     made = _made_before(work, config.name) if recorded else None
     if made is None:
-        model = _reward(work, config) if isinstance(config, RewardJob) else _policy(work, config)
+        model = TRAINED[work.job.kind](work, config)
         if output is not None:
             publish(work.folder, output)
             return {"model": str(output), "metrics": model["metrics"]}
@@ -121,14 +121,16 @@ def _made_before(work: Work, name: str) -> Model | None:
     return model if model.job == work.job.id else None
 
 
-def _reward(work: Work, config: RewardJob) -> dict[str, Any]:
+def _reward(work: Work, config: Registered) -> dict[str, Any]:
     """Train a reward model; returns what its record says about it."""
     recipe = find(REWARDS, "reward recipe", work.job.recipe)
+    typed = config.model_dump()
     with work.database.read() as connection:
-        snapshot = snapshots.snapshot(connection, config.snapshot)
+        snapshot = snapshots.snapshot(connection, typed["snapshot"])
+        named = ancestors(connection, work.settings, typed, purpose="reward")
     described = train_reward(
         recipe,
-        _options(recipe.config, config.model_dump()),
+        _options(recipe.config, named.options),
         snapshot=work.settings.data_dir / snapshot.folder,
         folder=work.folder,
         progress=work.progress,
@@ -139,39 +141,51 @@ def _reward(work: Work, config: RewardJob) -> dict[str, Any]:
         "base": described["base"],
         "metrics": described["metrics"],
         "snapshot": snapshot.id,
-        "simulated": snapshot.simulated,
+        "parents": tuple(parent.id for parent in named.parents),
+        "simulated": snapshot.simulated or any(parent.simulated for parent in named.parents),
     }
 
 
 def _policy(work: Work, config: Registered) -> dict[str, Any]:
     """Train a policy; returns what its record says about it."""
     recipe = find(POLICIES, "policy recipe", work.job.recipe)
-    typed = config.model_dump()
     with work.database.read() as connection:
-        folders = {
-            name: reward_folder(connection, work.settings, name) for name in typed["rewards"]
+        named = ancestors(connection, work.settings, config.model_dump(), purpose="policy")
+        frozen = (
+            snapshots.snapshot(connection, config.snapshot)
+            if isinstance(config, SnapshotJob)
+            else None
+        )
+    source: dict[str, Any]
+    if frozen is not None:
+        source = {"data": work.settings.data_dir / frozen.folder}
+    else:
+        prompts = project_prompts(work.database, work.project, Split.TRAIN)
+        conversations = [prompt.messages for prompt in prompts]
+        source = {
+            "prompts": frozen_prompts(work.folder, conversations),
+            "rewards": named.rewards,
         }
-        parents = [registered(connection, name, purpose="reward") for name in typed["rewards"]]
-        parents.append(registered(connection, typed["start"], purpose="policy"))
-        typed["start"] = policy_source(connection, work.settings, typed["start"])
-    prompts = project_prompts(work.database, work.project, Split.TRAIN)
     described = train_policy(
         recipe,
-        _options(recipe.config, typed),
-        prompts=[prompt.messages for prompt in prompts],
-        rewards=folders,
+        _options(recipe.config, named.options),
+        source=source,
         folder=work.folder,
         progress=work.progress,
         device=work.settings.device,
     )
-    known = [parent for parent in parents if parent is not None]
     return {
         "purpose": "policy",
         "base": described["base"],
         "metrics": described["metrics"],
-        "parents": tuple(parent.id for parent in known),
-        "simulated": described["simulated"] or any(parent.simulated for parent in known),
+        "snapshot": frozen and frozen.id,
+        "parents": tuple(parent.id for parent in named.parents),
+        "simulated": described["simulated"] or any(parent.simulated for parent in named.parents),
     }
+
+
+TRAINED = {"reward": _reward, "policy": _policy}
+"""How a model of each kind is made."""
 
 
 def _options(recipe: type[RecipeConfig], typed: dict[str, Any]) -> RecipeConfig:

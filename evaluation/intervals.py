@@ -9,7 +9,8 @@ asked so far could have hidden (`hidden_share`).
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,38 @@ def clustered_mean(
     return Estimate(mean, max(bounds[0], low), min(bounds[1], high), confidence, value.size)
 
 
+def weighted_sum(parts: Iterable[tuple[float, Estimate]]) -> Estimate:
+    r"""A sum of independent estimates, each times its weight; a difference has weights 1 and -1.
+
+    With weights c_k, values v_k and interval ends l_k, u_k (exchanged where c_k < 0),
+
+        low = sum_k c_k v_k - sqrt( sum_k (c_k v_k - c_k l_k)^2 ),    high likewise from u_k,
+
+    so that lopsided intervals, such as those near 100 %, stay lopsided.
+
+    Args:
+        parts: (weight, estimate), estimates of the same confidence from different prompts.
+
+    Source:
+        Zou and Donner (2008), "Construction of confidence limits about effect measures",
+        Statistics in Medicine 27 (MOVER).
+    """
+    terms = list(parts)
+    value = sum(weight * each.value for weight, each in terms)
+
+    def reach(downwards: bool) -> float:
+        return math.hypot(
+            *(
+                weight * (each.value - (each.low if downwards == (weight > 0) else each.high))
+                for weight, each in terms
+            )
+        )
+
+    (confidence,) = {each.confidence for _, each in terms}
+    judgements = sum(each.n for _, each in terms)
+    return Estimate(value, value - reach(True), value + reach(False), confidence, judgements)
+
+
 def hidden_share(units: int, *, seen: int = 0, confidence: float = 0.95) -> float:
     """Largest share of all prompts that may be unlike the rest when `seen` of `units` were.
 
@@ -106,6 +139,15 @@ def hidden_share(units: int, *, seen: int = 0, confidence: float = 0.95) -> floa
     1 - ((1 - confidence) / 2) ** (1 / units), about 17 % after 20 prompts that all agree.
     """
     return float(stats.beta.ppf((1 + confidence) / 2, seen + 1, units - seen))
+
+
+def plain(value: Any) -> Any:
+    """What a report holds, at any depth, as JSON carries it: estimates become objects."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def percentiles(found: NDArray[np.float64], value: float, confidence: float) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from evaluation.statistics import Estimate, clustered_mean, spearman
+from evaluation.statistics import Estimate, clustered_mean, kendall, spearman
 from storage.records import HIGHEST_RATING, LOWEST_RATING
 from storage.snapshots import RatingRow
 
@@ -57,6 +57,14 @@ class RatedAnswers:
             TooLittleData: Fewer than 5 prompts, or one side hardly ever changes.
         """
         return spearman(self.rewards, self.ratings, prompts=list(self.prompts), rng=rng)
+
+    def kendall(self, rng: np.random.Generator) -> Estimate:
+        """Kendall's tau-b of reward and mean rating.
+
+        Raises:
+            TooLittleData: Fewer than 5 prompts, or one side hardly ever changes.
+        """
+        return kendall(self.rewards, self.ratings, prompts=list(self.prompts), rng=rng)
 
     def errors(self, rng: np.random.Generator, *, folds: int = 10) -> tuple[Estimate, Estimate]:
         """Mean absolute error of ratings foretold for prompts that were left out, in points.

@@ -6,40 +6,27 @@ counting characters, whatever its accuracy looks like alone.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence, Set
+from itertools import compress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
-from scipy.special import expit
 
-from evaluation.baselines import human_ceiling, lengths, longer_is_better
+from evaluation.baselines import human_ceiling, lengths
+from evaluation.card_comparison import judged_by
+from evaluation.card_groups import ScoredAnswers
+from evaluation.card_pairs import known, on_pairs
+from evaluation.card_words import verdict, warnings
+from evaluation.leakage import leaked, question
 from evaluation.rated_answers import RatedAnswers
-from evaluation.statistics import (
-    Estimate,
-    calibration_error,
-    clustered_mean,
-    correctness,
-    pair_accuracy,
-)
+from evaluation.statistics import plain
 from storage.errors import TooLittleData
 from storage.recipes import Progress
 from storage.records import Kind, Message, Split
 from storage.snapshots import ComparisonRow, RatingRow, SnapshotData
-
-T = TypeVar("T")
-
-FEW_PAIRS = 100
-"""Below this the interval of an accuracy is wider than most differences between models."""
-NO_SCALE = 0.01
-"""Within so many nats of ln 2, a loss is that of a model that gives all answers the same reward."""
-LENGTH_BOUND = 0.6
-"""Rank correlation with length above which a reward is mostly about length."""
-MOST_DRAWN = 200
-"""Rewards kept of each group for the box plot and the histogram, as evenly spaced quantiles."""
 
 
 def evaluate_reward_model(
@@ -57,7 +44,7 @@ def evaluate_reward_model(
     Args:
         folder: The reward model.
         snapshot: Folder of the snapshot.
-        split: Which part to judge by. Of the training part only lengths are used (see below).
+        split: Which part to judge by. Of the training part only lengths and prompts are used.
         prompts: Judge by so many prompts at most, drawn by the seed; None for all.
         progress: Told how far scoring is.
         device: Where the model runs.
@@ -68,6 +55,7 @@ def evaluate_reward_model(
         InvalidData: The snapshot is half-written or was edited.
     """
     data = SnapshotData.open(snapshot)
+    training, seen = training_part(data)
     comparisons, ratings = data.comparisons(split), data.ratings(split)
     judged = sorted({one.prompt_id for one in comparisons} | {one.prompt_id for one in ratings})
     if prompts is not None and prompts < len(judged):
@@ -79,11 +67,20 @@ def evaluate_reward_model(
         folder,
         comparisons,
         ratings,
-        training=data.comparisons(Split.TRAIN),
+        training=training,
+        seen=seen,
         progress=progress,
         device=device,
         seed=seed,
     )
+
+
+def training_part(data: SnapshotData) -> tuple[list[ComparisonRow], set[str]]:
+    """What a report card uses of the data a model learned from: comparisons, and what was asked."""
+    comparisons = data.comparisons(Split.TRAIN)
+    ratings = data.stream("ratings", Split.TRAIN)
+    asked = {question(row.prompt) for row in comparisons}
+    return comparisons, asked | {question(row["prompt"]) for row in ratings}
 
 
 def evaluate_reward_rows(
@@ -92,6 +89,7 @@ def evaluate_reward_rows(
     ratings: Sequence[RatingRow],
     *,
     training: Sequence[ComparisonRow] = (),
+    seen: Set[str] | None = None,
     progress: Progress | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -101,8 +99,30 @@ def evaluate_reward_rows(
     Judgements of conversations that are longer than the model can read are left out, as they are in
     training, and a warning says how many.
     """
-    from training.rewards.scoring import RewardScorer  # noqa: PLC0415 - torch, only where it is used
+    from training.rewards.comparing import (  # noqa: PLC0415 - torch, only where it is used
+        PairwiseScorer,
+        open_comparer,
+    )
 
+    scorer = open_comparer(folder, device=device)
+    rng = np.random.default_rng(seed)
+    if isinstance(scorer, PairwiseScorer):
+        pairs = [(row.prompt, row.left, row.right) for row in comparisons]
+        fit = scorer.fits(pairs)
+        known = [row for row, fits in zip(comparisons, fit, strict=True) if fits]
+        gaps = scorer.gaps(list(compress(pairs, fit)), progress=progress)
+        card = reward_report_card(
+            np.zeros(len(gaps)),
+            gaps,
+            known,
+            [],
+            [],
+            training=training,
+            seen=seen,
+            rng=rng,
+            single_answers=False,
+        )
+        return _with_left_out(card, len(comparisons) - len(known))
     conversations: dict[tuple[str, str], tuple[Sequence[Message], str]] = {}
     for row in comparisons:
         conversations[row.prompt_id, row.left] = (row.prompt, row.left)
@@ -111,7 +131,6 @@ def evaluate_reward_rows(
         conversations[rating.prompt_id, rating.response] = (rating.prompt, rating.response)
     if not conversations:
         raise TooLittleData("There are no judgements to hold rewards against.")
-    scorer = RewardScorer.load(folder, device=device)
     fits = scorer.fits(list(conversations.values()))
     read = [key for key, fit in zip(conversations, fits, strict=True) if fit]
     scores = scorer.score([conversations[key] for key in read], progress=progress)
@@ -131,8 +150,14 @@ def evaluate_reward_rows(
         [reward[row.prompt_id, row.response] for row in ratings],
         ratings,
         training=training,
-        rng=np.random.default_rng(seed),
+        seen=seen,
+        rng=rng,
     )
+    return _with_left_out(card, left_out)
+
+
+def _with_left_out(card: dict[str, Any], left_out: int) -> dict[str, Any]:
+    """The card, with a warning if there are judgements that the model could not read whole."""
     if left_out:
         card["warnings"].append(
             f"{left_out} judgements were left out, as their conversations are longer than the model"
@@ -150,6 +175,8 @@ def reward_report_card(
     *,
     rng: np.random.Generator,
     training: Sequence[ComparisonRow] = (),
+    seen: Set[str] | None = None,
+    single_answers: bool = True,
 ) -> dict[str, Any]:
     """What rewards are worth, held against judgements.
 
@@ -159,21 +186,32 @@ def reward_report_card(
         rows: The comparisons. Ties of annotators have no right answer and count nowhere.
         rating_scores: Reward of the answer in each rating.
         rating_rows: The ratings.
-        rng: Source of the bootstrap and of the folds.
+        rng: Source of the bootstraps and of the folds.
         training: Comparisons that choose whether "longer wins" or "shorter wins" is the length-only
             baseline, so that it has not seen the test answers either. Without them it is "longer".
+        seen: What training asked, as `evaluation.leakage.question` writes it; None if not known.
+        single_answers: False for a model that reads two answers at once and gives neither a reward
+            of its own: then only differences of the scores mean something, and whatever is about
+            single answers is None or empty.
 
     Returns:
-        JSON. Of comparisons: `pair_accuracy`; `length_only_accuracy` with `length_only_direction`;
-        `above_length_only`, the difference of the two on the same comparisons; `human_ceiling`, how
-        often one annotator agrees with the others; `loss`, Bradley-Terry, in nats per comparison;
-        `calibration_error`; `pairs` that were decided, and `ties`. Of ratings: `spearman` between
-        reward and mean rating; `mean_absolute_error` of ratings foretold from rewards by a line
-        fitted on other prompts, in points, and `mean_absolute_error_of_constant`, foretelling the
-        mean; `rated` answers. Of both: `length_correlation`, Spearman's, with characters;
-        `prompts`; `simulated`; `rewards`, quantiles of the preferred and the other answers, for
-        figures; `warnings`, sentences. A figure is None where the data cannot support it; then a
-        warning says why.
+        JSON. `verdict`, what it comes to in words. Of comparisons: `pair_accuracy`;
+        `length_only_accuracy` with `length_only_direction`; `above_length_only`, the difference of
+        the two on the same comparisons; `human_ceiling`, how often one annotator agrees with the
+        others; `loss`, Bradley-Terry, in nats per comparison; `calibration_error` and
+        `calibration_curve`, [{predicted, observed}]; `pairs` that were decided, and `ties`;
+        `annotators`, [{annotator, kind, pair_accuracy}], and `kinds` of prompt, [{kind,
+        pair_accuracy, length_only_accuracy, clearly_worse}], that have enough pairs; `outcomes`,
+        which pairs it gets right (see `evaluation.card_comparison`). Of ratings: `spearman` and
+        `kendall` between reward and mean rating; `mean_absolute_error` of ratings foretold from
+        rewards by a line fitted on other prompts, in points, and `mean_absolute_error_of_constant`,
+        foretelling the mean; `rated` answers. Of both: `length_correlation`, Spearman's, with
+        characters; `prompts`, and of these `leaked_prompts`, which training asked too; `simulated`;
+        `judged_by`, a name for these judgements: cards with the same one can be compared;
+        `warnings`, sentences. For figures: `rewards`, quantiles of the preferred and the other
+        answers; `distributions`, of each of the `policies` that wrote them and the `kinds` of
+        prompt; `by_length`, `characters` beside `rewards`; `reward_spread`, between their 5 % and
+        95 % quantiles. A figure is None where the data cannot support it; then a warning says why.
 
     Raises:
         TooLittleData: Neither comparisons nor ratings allow a figure.
@@ -181,84 +219,49 @@ def reward_report_card(
     left, right = np.asarray(scores_left, dtype=float), np.asarray(scores_right, dtype=float)
     rated = RatedAnswers.of(rating_scores, rating_rows)
     doubts: list[str] = []
-    card = _on_pairs(left, right, rows, training, doubts)
-    rho = _known(doubts, lambda: rated.spearman(rng)) if rating_rows else None
+    card = on_pairs(left, right, rows, training, doubts)
+    rho = known(doubts, lambda: rated.spearman(rng)) if rating_rows else None
     if card["pair_accuracy"] is None and rho is None:
         raise TooLittleData(" ".join(doubts) or "There are no judgements to hold rewards against.")
     error, of_constant = rated.errors(rng) if rho is not None else (None, None)
-    kinds = {row.kind for row in rows} | {row.kind for row in rating_rows}
+    every: list[ComparisonRow | RatingRow] = [*rows, *rating_rows]
     card |= {
         "spearman": rho,
+        "kendall": rated.kendall(rng) if rho is not None else None,
         "human_ceiling": human_ceiling(rows),
         "mean_absolute_error": error,
         "mean_absolute_error_of_constant": of_constant,
-        "length_correlation": _length_correlation(
-            np.concatenate([left, right, rated.rewards]),
-            np.concatenate([*lengths(rows), rated.lengths]),
-        ),
         "rated": len(rated.prompts),
-        "prompts": len({row.prompt_id for row in rows} | set(rated.prompts)),
-        "simulated": Kind.SIMULATED in kinds,
+        "prompts": len({row.prompt_id for row in every}),
+        "leaked_prompts": None if seen is None else len(leaked(every, seen)),
+        "simulated": Kind.SIMULATED in {row.kind for row in every},
+        "judged_by": judged_by(rows, rating_rows),
+        **_NOTHING_OF_ANSWERS,
     }
-    card["warnings"] = [*_warnings(card), *doubts]
-    return {
-        name: value.as_json() if isinstance(value, Estimate) else value
-        for name, value in card.items()
-    }
+    if single_answers:
+        answers = ScoredAnswers.of(left, right, rows, rating_scores, rating_rows)
+        card |= {
+            "length_correlation": _length_correlation(
+                np.concatenate([left, right, rated.rewards]),
+                np.concatenate([*lengths(rows), rated.lengths]),
+            ),
+            "reward_spread": answers.spread(),
+            "distributions": answers.distributions(),
+            "by_length": answers.by_length(),
+        }
+    else:
+        card["rewards"] = {}
+    card["warnings"] = [*warnings(card), *doubts]
+    told: dict[str, Any] = plain(card)
+    return {"verdict": verdict(told), **told}
 
 
-def _on_pairs(
-    left: NDArray[np.float64],
-    right: NDArray[np.float64],
-    rows: Sequence[ComparisonRow],
-    training: Sequence[ComparisonRow],
-    doubts: list[str],
-) -> dict[str, Any]:
-    """The part of the card that comparisons give."""
-    choices = np.array([row.choice for row in rows], dtype=float)
-    prompts = [row.prompt_id for row in rows]
-    longer = longer_is_better(training)
-    by_length = [characters if longer else -characters for characters in lengths(rows)]
-    accuracy = None
-    if rows:
-        accuracy = _known(doubts, lambda: pair_accuracy(left, right, choices, prompts=prompts))
-    card: dict[str, Any] = {
-        "pair_accuracy": accuracy,
-        "length_only_accuracy": None,
-        "length_only_direction": "longer" if longer else "shorter",
-        "above_length_only": None,
-        "loss": None,
-        "calibration_error": None,
-        "pairs": int((choices != 0).sum()),
-        "ties": int((choices == 0).sum()),
-        "rewards": {},
-    }
-    if accuracy is None:
-        return card
-    correct, decided = correctness(left, right, choices)
-    correct_by_length, _ = correctness(by_length[0], by_length[1], choices)
-    preferred = np.where(choices < 0, left, right)[decided]
-    other = np.where(choices < 0, right, left)[decided]
-    gap = preferred - other
-    calibration = _known(doubts, lambda: calibration_error(expit(gap), np.ones(len(gap))))
-    return card | {
-        "length_only_accuracy": pair_accuracy(by_length[0], by_length[1], choices, prompts=prompts),
-        "above_length_only": clustered_mean(
-            correct - correct_by_length, np.array(prompts)[decided], bounds=(-1.0, 1.0)
-        ),
-        "loss": float(np.logaddexp(0, -gap).mean()),
-        "calibration_error": calibration,
-        "rewards": {"other": _quantiles(other), "preferred": _quantiles(preferred)},
-    }
-
-
-def _known(doubts: list[str], figure: Callable[[], T]) -> T | None:
-    """The figure, or None with the reason among the doubts."""
-    try:
-        return figure()
-    except TooLittleData as error:
-        doubts.append(str(error))
-        return None
+_NOTHING_OF_ANSWERS: dict[str, Any] = {
+    "length_correlation": None,
+    "reward_spread": None,
+    "distributions": {"policies": {}, "kinds": {}},
+    "by_length": {"characters": [], "rewards": []},
+}
 
 
 def _length_correlation(
@@ -267,46 +270,3 @@ def _length_correlation(
     if len(rewards) < 3 or np.ptp(rewards) == 0 or np.ptp(characters) == 0:
         return None
     return float(stats.spearmanr(rewards, characters).statistic)
-
-
-def _quantiles(rewards: NDArray[np.float64]) -> list[float]:
-    places = np.linspace(0, 1, min(MOST_DRAWN, len(rewards)))
-    return [round(float(value), 4) for value in np.quantile(rewards, places)]
-
-
-def _warnings(card: Mapping[str, Any]) -> list[str]:
-    found = []
-    if card["simulated"]:
-        found.append("Simulated raters judged here: this says nothing about what people prefer.")
-    accuracy, baseline = card["pair_accuracy"], card["length_only_accuracy"]
-    if accuracy is not None:
-        direction = card["length_only_direction"]
-        if accuracy.value < baseline.value:
-            found.append(
-                f"Below the length-only baseline: {accuracy} against {baseline} for always choosing"
-                f" the {direction} answer. The model has learnt less than counting characters."
-            )
-        elif card["above_length_only"].low <= 0:
-            found.append(
-                f"Not clearly above the length-only baseline: {accuracy} against {baseline} for"
-                f" always choosing the {direction} answer."
-            )
-        if accuracy.low <= 0.5:
-            found.append(f"Not clearly better than guessing: pair accuracy {accuracy}.")
-        if abs(card["loss"] - math.log(2)) < NO_SCALE:
-            found.append(
-                f"The loss, {card['loss']:.3f} nats, is that of a model that cannot tell answers"
-                " apart (ln 2 = 0.693): its rewards hardly differ, whatever their order."
-            )
-        if card["pairs"] < FEW_PAIRS:
-            found.append(
-                f"Only {card['pairs']} decided test pairs; with fewer than {FEW_PAIRS} two models"
-                " can hardly be told apart."
-            )
-    correlation = card["length_correlation"]
-    if correlation is not None and abs(correlation) > LENGTH_BOUND:
-        found.append(
-            f"Rewards go with length: rank correlation {correlation:+.2f} with the number of"
-            " characters."
-        )
-    return found

@@ -1,6 +1,7 @@
 """What judgements say, as numbers with intervals: pure functions of arrays.
 
-The one place to import them from; `intervals` and `agreement` hold those that need more room.
+The one place to import them from; `intervals`, `agreement` and `calibration` hold those that need
+more room.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from evaluation.agreement import Agreement, agreement, spearman
+from evaluation.agreement import Agreement, agreement, kendall, spearman
+from evaluation.calibration import CalibrationBin, calibration_curve, calibration_error
 from evaluation.intervals import (
     Estimate,
     check_confidence,
@@ -17,21 +19,28 @@ from evaluation.intervals import (
     clustered_mean,
     hidden_share,
     label_column,
+    plain,
     vector,
+    weighted_sum,
 )
 from storage.errors import InvalidData, TooLittleData
 
 __all__ = [
     "Agreement",
+    "CalibrationBin",
     "Estimate",
     "agreement",
+    "calibration_curve",
     "calibration_error",
     "clustered_mean",
     "correctness",
     "hidden_share",
+    "kendall",
     "pair_accuracy",
+    "plain",
     "position_bias",
     "spearman",
+    "weighted_sum",
     "win_rate",
 ]
 
@@ -127,45 +136,3 @@ def position_bias(choices: ArrayLike, *, confidence: float = 0.95) -> Estimate:
         raise TooLittleData("Position bias needs at least 1 decided comparison; there is none.")
     interval = stats.binomtest(left, decided).proportion_ci(confidence, method="wilson")
     return Estimate(left / decided, float(interval.low), float(interval.high), confidence, decided)
-
-
-def calibration_error(probabilities: ArrayLike, outcomes: ArrayLike, *, bins: int = 10) -> float:
-    """Expected calibration error: how far stated confidence lies from the share that was right.
-
-    Every comparison is read from its likelier side, because "left wins with 0.2" and "right wins
-    with 0.8" are one statement; so the answer does not depend on sides. Bins hold equally many
-    comparisons, at least 20 each: with fewer, chance alone looks like miscalibration.
-
-    Args:
-        probabilities: Predicted probability of a win, shape (n,).
-        outcomes: 1 where it was won, 0 where lost, shape (n,).
-        bins: At most so many.
-
-    Returns:
-        A fraction: 0.05 means that on average confidence is five points off. Biased upwards when
-        there are few comparisons.
-
-    Raises:
-        TooLittleData: Fewer than 20 comparisons.
-
-    Source:
-        Guo et al. (2017), arXiv:1706.04599, with bins of equal mass (Nixon et al. 2019).
-    """
-    chance, outcome = vector(probabilities), vector(outcomes)
-    check_lengths(chance, outcome)
-    if chance.size < 20:
-        raise TooLittleData(
-            f"Calibration needs at least 20 decided comparisons; there are {chance.size}."
-        )
-    turned = chance < 0.5
-    confidence = np.where(turned, 1 - chance, chance)
-    right = np.where(turned, 1 - outcome, outcome)
-    # At exactly 1/2 there is no likelier side; both readings count half.
-    right = np.where(chance == 0.5, 0.5, right)
-    # Equal confidences share their outcomes, so that it does not matter which bin each falls into.
-    _, level = np.unique(confidence, return_inverse=True)
-    right = (np.bincount(level, weights=right) / np.bincount(level))[level]
-    order = np.argsort(confidence)
-    parts = np.array_split(order, min(bins, chance.size // 20))
-    gaps = [abs(float((right[part] - confidence[part]).sum())) for part in parts]
-    return sum(gaps) / chance.size

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from storage.errors import InvalidData
 from storage.judgements import Judgement
 from storage.records import HIGHEST_RATING, LOWEST_RATING, STRONGEST_CHOICE, Comparison, Kind
+from storage.snapshots import ComparisonRow, RatingRow
 
 OVERALL = "overall"
 
@@ -99,34 +100,62 @@ def said(judgements: Iterable[Judgement], *, aspect: str = OVERALL, programs: bo
         aspect: Of ratings. Choices are about the whole answer and go with "overall" alone.
         programs: Whether judges that are programs belong to the people measured.
     """
+    counted = [one for one in judgements if programs or one.kind is not Kind.PROGRAM]
+    return _columns(
+        (
+            (judgement.annotator, one.left, one.right, one.choice, one.graded)
+            for judgement in counted
+            for one in (on_screen(judgement) if aspect == OVERALL else ())
+        ),
+        (
+            (judgement.annotator, rating.response, rating.value)
+            for judgement in counted
+            for rating in judgement.ratings
+            if rating.aspect == aspect
+        ),
+    )
+
+
+def said_in(
+    comparisons: Iterable[ComparisonRow], ratings: Iterable[RatingRow], *, aspect: str = OVERALL
+) -> Said:
+    """Rows of a snapshot as columns: all of its comparisons, and the ratings of one aspect."""
+    return _columns(
+        ((one.annotator, one.left_id, one.right_id, one.choice, one.graded) for one in comparisons),
+        ((one.annotator, one.response_id, one.value) for one in ratings if one.aspect == aspect),
+    )
+
+
+def _columns(
+    comparisons: Iterable[tuple[str, str, str, int, bool]],
+    ratings: Iterable[tuple[str, str, float]],
+) -> Said:
     responses: dict[str, int] = {}
     annotators: dict[str, int] = {}
-    compared: list[tuple[int, int, int, int, bool]] = []
-    rated: list[tuple[int, int, float]] = []
-    for judgement in judgements:
-        if judgement.kind is Kind.PROGRAM and not programs:
-            continue
-        for one in on_screen(judgement) if aspect == OVERALL else ():
-            who = annotators.setdefault(judgement.annotator, len(annotators))
-            left = responses.setdefault(one.left, len(responses))
-            right = responses.setdefault(one.right, len(responses))
-            compared.append((left, right, who, one.choice, one.graded))
-        for rating in judgement.ratings:
-            if rating.aspect == aspect:
-                who = annotators.setdefault(judgement.annotator, len(annotators))
-                what = responses.setdefault(rating.response, len(responses))
-                rated.append((what, who, rating.value))
-    left_to_right = np.array(compared, dtype=np.int64).reshape(-1, 5)
-    values = np.array(rated, dtype=np.float64).reshape(-1, 3)
+
+    def number(known: dict[str, int], name: str) -> int:
+        return known.setdefault(name, len(known))
+
+    compared = np.array(
+        [
+            (number(responses, left), number(responses, right), number(annotators, who), *choice)
+            for who, left, right, *choice in comparisons
+        ],
+        dtype=np.int64,
+    ).reshape(-1, 5)
+    rated = np.array(
+        [(number(responses, what), number(annotators, who), value) for who, what, value in ratings],
+        dtype=np.float64,
+    ).reshape(-1, 3)
     return Said(
         responses=tuple(responses),
         annotators=tuple(annotators),
-        left=left_to_right[:, 0],
-        right=left_to_right[:, 1],
-        compared_by=left_to_right[:, 2],
-        choice=left_to_right[:, 3],
-        graded=left_to_right[:, 4].astype(bool),
-        rated=values[:, 0].astype(np.int64),
-        rated_by=values[:, 1].astype(np.int64),
-        rating=values[:, 2],
+        left=compared[:, 0],
+        right=compared[:, 1],
+        compared_by=compared[:, 2],
+        choice=compared[:, 3],
+        graded=compared[:, 4].astype(bool),
+        rated=rated[:, 0].astype(np.int64),
+        rated_by=rated[:, 1].astype(np.int64),
+        rating=rated[:, 2],
     )

@@ -46,6 +46,11 @@ class ComparisonRow:
     """Pseudonym."""
     kind: str
     """person, program or simulated."""
+    left_policy: str = ""
+    """What wrote the answer on the left; empty when unknown."""
+    right_policy: str = ""
+    tags: tuple[str, ...] = ()
+    """Kinds of prompt that it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,10 @@ class RatingRow:
     """Pseudonym."""
     kind: str
     """person, program or simulated."""
+    policy: str = ""
+    """What wrote the response; empty when unknown."""
+    tags: tuple[str, ...] = ()
+    """Kinds of prompt that it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +96,9 @@ _COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "both_bad": bool,
         "annotator": str,
         "kind": str,
+        "left_policy": str,
+        "right_policy": str,
+        "tags": [str],
     },
     "ratings": {
         "prompt_id": str,
@@ -97,14 +109,30 @@ _COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "value": float,
         "annotator": str,
         "kind": str,
+        "policy": str,
+        "tags": [str],
     },
 }
+_BACKGROUND = ("left_policy", "right_policy", "policy", "tags")
+"""What is known of prompts and responses beside what was shown and said. Left out of a row where it
+is empty: a row without it has the digest, and a snapshot of such rows the name, that they had
+before there were these columns."""
 
 
 def write_snapshot(
-    folder: Path, comparisons: Iterable[ComparisonRow], ratings: Iterable[RatingRow]
+    folder: Path,
+    comparisons: Iterable[ComparisonRow],
+    ratings: Iterable[RatingRow],
+    *,
+    splits: Mapping[PromptId, Split] | None = None,
 ) -> tuple[SnapshotId, dict[str, int]]:
     """Write rows as a snapshot. Rows in another order make the same snapshot.
+
+    Args:
+        folder: A folder that does not exist or is empty.
+        comparisons: What was compared.
+        ratings: What was rated.
+        splits: The part that a prompt belongs to, where that is not left to `split_of`.
 
     Returns:
         Its identifier, and the number of rows by table and split: {"comparisons/train": 812, ...}.
@@ -116,8 +144,8 @@ def write_snapshot(
         StorageFailed: The disk refused.
     """
     with sorting(folder.absolute().parent) as rows:
-        rows.add(map(place, comparisons))
-        rows.add(map(place, ratings))
+        rows.add(place(row, splits) for row in comparisons)
+        rows.add(place(row, splits) for row in ratings)
         with write_folder(folder) as partial:
             numbers = fill(partial, rows)
         return SnapshotId(rows.digest()), numbers
@@ -170,17 +198,11 @@ class SnapshotData:
 
     def comparisons(self, split: Split) -> list[ComparisonRow]:
         """The comparisons of one part of the data."""
-        return [
-            ComparisonRow(**row | {"prompt": tuple(row["prompt"])})
-            for row in self.stream("comparisons", split)
-        ]
+        return [ComparisonRow(**_row(row)) for row in self.stream("comparisons", split)]
 
     def ratings(self, split: Split) -> list[RatingRow]:
         """The ratings of one part of the data."""
-        return [
-            RatingRow(**row | {"prompt": tuple(row["prompt"])})
-            for row in self.stream("ratings", split)
-        ]
+        return [RatingRow(**_row(row)) for row in self.stream("ratings", split)]
 
     def stream(self, table: str, split: Split) -> Iterator[dict[str, Any]]:
         """The rows of one file as plain values, a few at a time."""
@@ -192,7 +214,7 @@ class SnapshotData:
 
 
 def difference(first: Path, second: Path) -> dict[str, Any]:
-    """What one snapshot holds and another does not.
+    """What was said in one snapshot and not in another, whatever is known of its background.
 
     Returns:
         {"comparisons": {"only_first", "only_second", "both"}, "ratings": the same}, in rows.
@@ -204,7 +226,11 @@ def difference(first: Path, second: Path) -> dict[str, Any]:
     found = {}
     for table in _COLUMNS:
         one, other = (
-            Counter(row_digest(row) for split in Split for row in data.stream(table, split))
+            Counter(
+                row_digest(_without_background(row))
+                for split in Split
+                for row in data.stream(table, split)
+            )
             for data in opened
         )
         found[table] = {
@@ -215,13 +241,21 @@ def difference(first: Path, second: Path) -> dict[str, Any]:
     return found
 
 
-def place(row: ComparisonRow | RatingRow) -> tuple[str, dict[str, Any]]:
+def place(
+    row: ComparisonRow | RatingRow, splits: Mapping[PromptId, Split] | None = None
+) -> tuple[str, dict[str, Any]]:
     """The table and split that a row belongs to, and its fields as plain values."""
     table = "comparisons" if isinstance(row, ComparisonRow) else "ratings"
     fields = {name: getattr(row, name) for name in _COLUMNS[table]}
+    fields = {
+        name: list(value) if name == "tags" else value
+        for name, value in fields.items()
+        if value or name not in _BACKGROUND
+    }
     if isinstance(row, RatingRow):
         fields["value"] = float(row.value)  # 3 and 3.0 are one rating and need one digest
-    return f"{table}/{split_of(row.prompt)}", fields
+    split = (splits or {}).get(row.prompt_id) or split_of(row.prompt)
+    return f"{table}/{split}", fields
 
 
 def fill(folder: Path, rows: RowSorter, *, left_out: LeftOut | None = None) -> dict[str, int]:
@@ -257,6 +291,15 @@ def fill(folder: Path, rows: RowSorter, *, left_out: LeftOut | None = None) -> d
     (folder / _LABEL).write_text(text, encoding="utf-8")
     (folder / "README.md").write_text(_card(said), encoding="utf-8")
     return numbers
+
+
+def _row(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a row as it is kept in memory: lists become tuples, nothing can be changed."""
+    return fields | {name: tuple(fields[name]) for name in ("prompt", "tags") if name in fields}
+
+
+def _without_background(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in _BACKGROUND}
 
 
 def _noting_kinds(rows: Iterable[dict[str, Any]], kinds: set[str]) -> Iterator[dict[str, Any]]:
@@ -316,7 +359,8 @@ Judgements of responses of language models, frozen by Tandem. {who}
 
 Splits are drawn by prompt, so no prompt is in two of them. `choice` goes from -3 (left much better)
 over 0 (tie) to 3 (right much better), or from -1 to 1 where `graded` is false; `value` goes from 1
-(worst) to 7 (best). Annotators appear under pseudonyms.
+(worst) to 7 (best). Annotators appear under pseudonyms. Where they are known, `policy` columns say
+what wrote a response, and `tags` what kind of prompt it answers.
 
 The name is the SHA-256 of the rows: `{id}`.
 """

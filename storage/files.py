@@ -8,12 +8,15 @@ A process killed outright may leave the hidden `.NAME.partial-...` behind, which
 from __future__ import annotations
 
 import errno
+import gzip
+import io
 import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO, cast
 
 from storage.errors import InvalidOption, StorageFailed
 
@@ -73,6 +76,26 @@ def write_text(target: Path, text: str) -> None:
 def write_lines(target: Path, lines: Iterable[str]) -> None:
     """Write a text file as `write_text` does, from parts that need not fit into memory together.
 
+    A file whose name ends in `.gz` is compressed.
+
+    Raises:
+        InvalidOption: A folder has that name.
+        StorageFailed: The disk is full, read-only or faulty, or the place is not ours to write to.
+    """
+    with write_file(target) as partial, ExitStack() as files:
+        plain: IO[bytes] = files.enter_context(partial.open("wb"))
+        if target.suffix == ".gz":
+            # Without name and time, so that the same lines make the same file.
+            packed = gzip.GzipFile(filename="", mode="wb", fileobj=plain, mtime=0)
+            plain = cast("IO[bytes]", files.enter_context(packed))
+        text = files.enter_context(io.TextIOWrapper(plain, encoding="utf-8", newline=""))
+        text.writelines(lines)
+
+
+@contextmanager
+def write_file(target: Path) -> Iterator[Path]:
+    """Give a hidden file to write; when the block ends well, it becomes `target`.
+
     Raises:
         InvalidOption: A folder has that name.
         StorageFailed: The disk is full, read-only or faulty, or the place is not ours to write to.
@@ -82,8 +105,7 @@ def write_lines(target: Path, lines: Iterable[str]) -> None:
     make_folder(target.absolute().parent)
     partial = _beside(target, "partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(lines)
+        yield partial
         _bring_to_disk(partial)
         partial.replace(target)
         _bring_to_disk(target.parent)

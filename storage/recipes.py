@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -50,7 +50,10 @@ class Recipe:
     run: Callable[..., Any]
 
 
-def find(table: Mapping[str, Recipe], kind: str, name: str) -> Recipe:
+Entry = TypeVar("Entry", bound=Recipe)
+
+
+def find(table: Mapping[str, Entry], kind: str, name: str) -> Entry:
     """Look a recipe up by name.
 
     Raises:

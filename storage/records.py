@@ -516,7 +516,7 @@ class Model:
     snapshot: SnapshotId | None = None
     job: JobId | None = None
     parents: tuple[ModelId, ...] = ()
-    """The reward models and the start that a policy was trained with."""
+    """The models it was made with: what it started from, and a policy's reward models."""
     config: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     simulated: bool = False

@@ -157,6 +157,9 @@ def _rows_of(
             both_bad=one.both_bad,
             annotator=judgement.annotator,
             kind=str(judgement.kind),
+            left_policy=responses[one.left].policy,
+            right_policy=responses[one.right].policy,
+            tags=prompt.tags,
         )
     for rating in judgement.ratings:
         yield RatingRow(
@@ -168,6 +171,8 @@ def _rows_of(
             value=rating.value,
             annotator=judgement.annotator,
             kind=str(judgement.kind),
+            policy=responses[rating.response].policy,
+            tags=prompt.tags,
         )
 
 

@@ -19,14 +19,15 @@ BELOW = {
     "storage": set[str](),
 }
 DOORS = {
-    "storage": {"sqlalchemy", "alembic", "datasets", "pyarrow"},
+    "storage": {"sqlalchemy", "alembic", "pyarrow"},
     "feedback": {"argilla"},
     "training": {"torch", "transformers", "peft", "trl", "accelerate", "safetensors", "tokenizers"},
     "evaluation": {"plotly", "statsmodels", "krippendorff", "evalica", "alpaca_eval"},
     "app": {"gradio", "fastapi", "starlette", "uvicorn", "dbos", "cyclopts", "rich", "httpx"},
 }
-# scipy serves two neighbours: the measurement model and the statistics.
-SHARED_DOORS = {"scipy": {"feedback", "evaluation"}}
+# scipy serves two neighbours: the measurement model and the statistics. Snapshots are datasets, and
+# TRL's trainers take nothing else.
+SHARED_DOORS = {"scipy": {"feedback", "evaluation"}, "datasets": {"storage", "training"}}
 
 
 def _sources(package: str) -> Iterator[Path]:

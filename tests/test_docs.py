@@ -37,9 +37,9 @@ def test_each_command_of_the_readme_is_understood(line: list[str]) -> None:
     assert bound.arguments or len(line) == 2
 
 
-def test_the_readme_shows_commands_and_make_targets() -> None:
+def test_the_readme_shows_commands_make_targets_and_the_interface() -> None:
     starts = {line[0] for line in shell_lines()}
-    assert starts == {"make", "tandem"}
+    assert starts == {"curl", "make", "tandem"}
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make ([a-z]+)\b", README))))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from storage.errors import InvalidOption
+from storage.errors import InvalidData
 from training.quiet import quietly
 
 
@@ -34,7 +34,7 @@ def adapt(
     Source:
         Hu et al. (2021), LoRA, arXiv:2106.09685.
     """
-    stack = _layers(model)
+    stack = blocks(model)
     if layers is not None and layers >= len(stack):
         layers = None
     count = len(stack) if layers is None else layers
@@ -51,7 +51,8 @@ def adapt(
 
     linear = {
         name.rpartition(".")[2]
-        for name, module in stack.named_modules()
+        for layer in stack
+        for name, module in layer.named_modules()
         if isinstance(module, torch.nn.Linear)
     }
     options: dict[str, Any] = {} if layers is None else {"layers_to_transform": list(top)}
@@ -65,12 +66,19 @@ def adapt(
     return adapted
 
 
-def _layers(model: PreTrainedModel) -> torch.nn.ModuleList:
-    """The stack of decoder layers, whatever the architecture calls it."""
+def blocks(model: PreTrainedModel) -> list[torch.nn.Module]:
+    """The layers of a decoder, bottom first, whatever the architecture calls them.
+
+    Raises:
+        InvalidData: They were not found.
+    """
     for module in model.modules():
         if (
             isinstance(module, torch.nn.ModuleList)
             and len(module) == model.config.num_hidden_layers
         ):
-            return module
-    raise InvalidOption("base", "its layers were not found", type(model).__name__)
+            return list(module)
+    raise InvalidData(
+        f"The layers of a {model.config.model_type!r} model were not found; choose another base"
+        " model."
+    )

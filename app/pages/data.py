@@ -126,7 +126,7 @@ def _import_report(told: Mapping[str, Any]) -> Markup:
         f"{count(told[key], noun)} {remark}"
         for key, noun, remark in (
             ("duplicates", "judgement", "known already"),
-            ("skipped", "comparison", "of a response with itself left out"),
+            ("skipped", "comparison", "not of two different answers left out"),
             ("dependent", "comparison", "computed from the ratings beside it"),
         )
         if told[key]

@@ -145,20 +145,19 @@ def _details(model: Model, known: Sequence[Model], visit: Visit) -> Markup:
 
 
 def lineage(model: Model, known: Sequence[Model], visit: Visit) -> Markup:
-    """From which snapshots, through which reward models, to which policies: one column for each."""
+    """From which snapshots, through which models, to which others: one column for each."""
     by_id: dict[ModelId, Model] = {one.id: one for one in known}
     parents = [by_id[parent] for parent in model.parents if parent in by_id]
     children = [one for one in known if model.id in one.parents]
-    rewards = [one for one in (*parents, model) if one.purpose == "reward"]
-    policies = [one for one in (*parents, model, *children) if one.purpose == "policy"]
-    frozen = list(dict.fromkeys(one.snapshot for one in rewards if one.snapshot))
+    frozen = list(dict.fromkeys(one.snapshot for one in (*parents, model) if one.snapshot))
     columns = [
         [
             Markup('<span class="t-node"><small>snapshot</small>{}</span>').format(identifier[:10])
             for identifier in frozen
         ],
-        [_node(one, visit, here=one is model) for one in rewards],
-        [_node(one, visit, here=one is model) for one in policies],
+        [_node(one, visit, here=False) for one in parents],
+        [_node(model, visit, here=True)],
+        [_node(one, visit, here=False) for one in children],
     ]
     return Markup('<ul class="t-lineage" aria-label="Lineage">{}</ul>').format(
         joined(

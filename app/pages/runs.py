@@ -62,6 +62,11 @@ CURVES = {
     "accuracy": Curve(
         "Pair accuracy", "fraction", "Pairs in which the better answer gets the higher reward."
     ),
+    "token_accuracy": Curve(
+        "Token accuracy",
+        "fraction",
+        "Tokens of the answers that the model would have chosen itself.",
+    ),
     "reward": Curve("Reward", "standard deviations", "What the policy is trained to raise."),
     "kl": Curve(
         "KL from the start", "nats per answer", "How far the policy moved. A runaway is a warning."
@@ -251,8 +256,8 @@ def _left(job: Job, spent: float | None) -> str | None:
 
 
 def _source(job: Job) -> Markup | str | None:
-    if job.kind == "reward":
-        return code(str(job.config.get("snapshot", ""))[:12])
+    if "snapshot" in job.config:
+        return code(str(job.config["snapshot"])[:12])
     if job.kind == "policy":
         weights = job.config.get("rewards") or {}
         return ", ".join(

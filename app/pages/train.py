@@ -15,6 +15,7 @@ from app.pages.frame import simulated
 from app.pages.runs import curves, log_tail, run_head, runs_table
 from app.pages.visit import Guard, Visit
 from app.queue import cancel, enqueue
+from app.sources import has_whole_weights
 from app.worker import log_file
 from storage import jobs, models, snapshots
 from storage.database import Database
@@ -25,11 +26,17 @@ from training.places import DEFAULT_BASE
 from training.policies import POLICIES
 from training.rewards import REWARDS
 
-FIRST = {
-    "reward": ("snapshot", "base", "name", "epochs", "learning_rate"),
-    "policy": ("start", "rewards", "name", "steps", "kl_target", "max_new_tokens"),
-}
-"""Options to show at once; the others wait under "Advanced"."""
+FROM_SNAPSHOT = (
+    "snapshot",
+    "base",
+    "name",
+    "min_rating",
+    "answers_per_prompt",
+    "epochs",
+    "learning_rate",
+)
+FROM_PROMPTS = ("start", "rewards", "name", "steps", "kl_target", "max_new_tokens")
+"""Options to show at once, where a recipe has them; the others wait under "Advanced"."""
 LIVE, IDLE = 1.5, 8.0
 """Seconds between two looks at the database, while something runs and otherwise."""
 MOST_RUNS = 200
@@ -64,7 +71,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         return _screen(visit, database, settings)
 
     def offer(visit: Visit) -> list[Any]:
-        return _choices(visit, database, forms)
+        return _choices(visit, database, settings, forms)
 
     def stop_run(visit: Visit) -> list[Any]:
         found = _runs(visit, database)
@@ -97,10 +104,11 @@ def _forms() -> tuple[dict[tuple[str, str], Form[RecipeConfig]], dict[tuple[str,
     for (kind, name), recipe in recipes.items():
         with gr.Column(visible=f"{kind}/{name}" == labels[0][1]) as place:
             html(Markup('<p class="t-summary">{}.</p>').format(recipe.summary))
+            config = job_config(kind, name)
             forms[kind, name] = draw_form(
-                job_config(kind, name),
-                first=FIRST[kind],
-                choices={"snapshot": [], "base": [DEFAULT_BASE], "start": [], "rewards": []},
+                config,
+                first=FROM_SNAPSHOT if "snapshot" in config.model_fields else FROM_PROMPTS,
+                choices={"snapshot": [], "base": [], "start": [], "rewards": []},
             )
             buttons[kind, name] = gr.Button("Start training", variant="primary")
         places[f"{kind}/{name}"] = place
@@ -135,24 +143,28 @@ def _starter(
 
 def _menus(form: Form[RecipeConfig]) -> dict[str, Any]:
     """The inputs whose choices depend on what is stored."""
-    return {
-        name: form.inputs[name] for name in ("snapshot", "start", "rewards") if name in form.inputs
-    }
+    names = ("snapshot", "base", "start", "rewards")
+    return {name: form.inputs[name] for name in names if name in form.inputs}
 
 
 def _choices(
-    visit: Visit, database: Database, forms: Mapping[tuple[str, str], Form[RecipeConfig]]
+    visit: Visit,
+    database: Database,
+    settings: Settings,
+    forms: Mapping[tuple[str, str], Form[RecipeConfig]],
 ) -> list[Any]:
     """What can be learnt from now, the newest chosen already."""
     with database.read() as connection:
         known = snapshots.snapshots(connection, visit.project.id if visit.project else None)
         rewards = [model.name for model in models.models(connection, "reward")]
-        policies = [model.name for model in models.models(connection, "policy")]
+        policies = models.models(connection, "policy")
+    whole = [one for one in policies if has_whole_weights(settings.data_dir / one.folder)]
     frozen = [(_snapshot_label(snapshot), snapshot.id) for snapshot in known]
     offered = {
         "snapshot": gr.Dropdown(frozen, value=frozen[0][1] if frozen else None),
         "rewards": gr.Dropdown(rewards, value=rewards[:1]),
-        "start": gr.Dropdown([DEFAULT_BASE, *policies]),
+        "base": gr.Dropdown([DEFAULT_BASE, *(model.name for model in whole)]),
+        "start": gr.Dropdown([DEFAULT_BASE, *(model.name for model in policies)]),
     }
     return [offered[name] for form in forms.values() for name in _menus(form)]
 

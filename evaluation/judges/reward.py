@@ -24,16 +24,14 @@ class RewardConfig(RecipeConfig):
 
 def reward_judge(config: RewardConfig) -> Judge:
     """A reward model, loaded and ready to vote. Only equal rewards are a tie."""
-    from training.rewards.scoring import RewardScorer  # noqa: PLC0415 - torch, only where it is used
+    from training.rewards.comparing import open_comparer  # noqa: PLC0415 - torch, only if used
 
-    scorer = RewardScorer.load(config.model, device=config.device)
+    scorer = open_comparer(config.model, device=config.device)
 
     def ballots(tasks: Sequence[ShownTask]) -> list[Ballot]:
-        rewards = scorer.score([(task.prompt, text) for task in tasks for text in task.responses])
-        return [
-            Ballot(choice=int(np.sign(right - left)))
-            for left, right in np.asarray(rewards).reshape(-1, 2)
-        ]
+        pairs = [(task.prompt, task.responses[0], task.responses[1]) for task in tasks]
+        gaps = scorer.gaps(pairs)
+        return [Ballot(choice=int(np.sign(gap))) for gap in gaps]
 
     folder = Path(config.model)
     return Judge(

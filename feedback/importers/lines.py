@@ -1,7 +1,7 @@
 """Reading files line by line, with errors that name the place.
 
-A line is one JSON object or one table row: `.jsonl`, `.jsonl.gz` and `.parquet` give the same
-lines. Files are streamed, so their size does not matter.
+A line is one JSON object or one table row: `.jsonl`, `.jsonl.gz`, `.parquet` and `.arrow` give the
+same lines, and so does a folder of them. Files are streamed, so their size does not matter.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from storage.errors import InvalidData
-from storage.records import Message, as_messages, check_text
+from storage.layouts import data_files, split_named
+from storage.records import Message, Split, as_messages, check_text
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".arrow")
 LONGEST_NAME = 150
 """Characters of an annotator's name; storage adds a prefix to it."""
 
@@ -32,10 +33,12 @@ class Line:
     number: int
     """Counted from 1, as editors do."""
     fields: Mapping[str, Any]
+    part: Split | None = None
+    """The part of the data that the folder puts the file into."""
 
     def without_null(self) -> Line:
         """The line without fields that are null: they mean the same as missing ones."""
-        return Line(self.path, self.number, _without_null(self.fields))
+        return replace(self, fields=_without_null(self.fields))
 
     def refuse(self, problem: str) -> NoReturn:
         """Say what is wrong here.
@@ -87,21 +90,53 @@ class Line:
         return self.text(source, "'source'", longest=500)
 
     def tags(self) -> tuple[str, ...]:
-        """The line's `tags`, and its `kind` of prompt if it names one."""
-        tags, kind = self.fields.get("tags") or [], self.fields.get("kind")
+        """The line's `tags`, with its `kind` of prompt and its `subset` if it has one."""
+        tags = self.fields.get("tags") or []
         if not isinstance(tags, list):
             self.refuse(f"'tags' needs to be a list of texts; got {shown(tags)}.")
-        every = [*tags, kind] if kind is not None and kind not in tags else tags
-        return tuple(self.text(tag, "a tag", longest=LONGEST_NAME) for tag in every)
+        named = [self.fields.get("kind"), self.fields.get("subset")]
+        every = [*tags, *(tag for tag in named if tag is not None)]
+        return tuple(dict.fromkeys(self.text(tag, "a tag", longest=LONGEST_NAME) for tag in every))
+
+    def split(self) -> Split | None:
+        """The part of the data that the folder or the field `split` puts the line into, if any."""
+        name = self.fields.get("split")
+        if self.part is not None or name is None:
+            return self.part
+        part = split_named(name) if isinstance(name, str) else None
+        if part is None:
+            self.refuse(
+                f"the split {shown(name)} is none of train, validation and test; rename the field"
+                " if it means something else."
+            )
+        return part
 
     def messages(self) -> tuple[Message, ...]:
         """The prompt of the line."""
         if self.fields.get("prompt") is None:
             self.refuse("there is no prompt; every line needs one.")
+        return self.turns(self.fields["prompt"])
+
+    def turns(self, value: Any) -> tuple[Message, ...]:
+        """A conversation: a text, or a list of {role, content}."""
         try:
-            return as_messages(self.fields["prompt"])
+            return as_messages(value)
         except InvalidData as error:
             self.refuse(str(error))
+
+
+def lines_of(path: Path) -> Iterator[Line]:
+    """Stream the lines of a file, or of all files of a folder with a dataset.
+
+    Raises:
+        InvalidData: As `read_lines`; or the folder holds no dataset.
+    """
+    if not path.is_dir():
+        yield from read_lines(path)
+        return
+    for file, part in data_files(path):
+        for line in read_lines(file):
+            yield replace(line, part=part)
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -114,7 +149,7 @@ def read_lines(path: Path) -> Iterator[Line]:
     number = 0
     try:
         _check(path)
-        if path.suffix == ".parquet":
+        if path.suffix in (".parquet", ".arrow"):
             from storage.parquet import read_rows  # noqa: PLC0415, loads pyarrow
 
             for number, fields in enumerate(read_rows(path), start=1):

@@ -1,13 +1,20 @@
 """The pairs format: {prompt, chosen, rejected}, one verdict a line.
 
-`chosen` and `rejected` are texts, or lists of one assistant message as TRL writes them. The
-annotator is `annotator`, else `judge`. `strength` (share of annotators agreeing) and `margin` sum
-up several votes or ratings, so no single judgement can hold them: the verdict is kept, and the
+`chosen` and `rejected` are texts or, as TRL writes them, lists of messages. Whole conversations
+that share their beginning are taken as well; the beginning is the prompt then, and `prompt` may be
+left out. So are the transcripts of `Anthropic/hh-rlhf` (Bai et al., 2022, arXiv:2204.05862).
+
+The annotator is `annotator`, else `judge`. `strength` (share of annotators agreeing) and `margin`
+sum up several votes or ratings, so no single judgement can hold them: the verdict is kept, and the
 option `each_vote` keeps the votes {annotator: chosen | rejected | tie} that they were made from.
+
+What wrote the answers is read from `models`, a list of two with the chosen answer's first, or from
+`chosen_model` and `rejected_model`; what kind of prompt it is, from `tags`, `kind` or `subset`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from feedback.importers.lines import Line, shown
@@ -17,50 +24,123 @@ from feedback.importers.records import (
     JudgedPrompt,
     PairsConfig,
     Verdict,
+    candidate,
     kind_of,
 )
-from storage.records import digest
+from storage.records import Message, digest
+
+_SPEAKER = re.compile(r"\n\n(Human|Assistant):")
 
 
 def read_pair(config: PairsConfig, line: Line) -> JudgedPrompt:
     """Read one line.
 
     Which response stands left follows from the digests of the two texts alone, so the side says
-    nothing about which one was chosen.
+    nothing about which one was chosen. Nothing is kept of conversations that part before their last
+    turn: a comparison of these is not one of two answers to a prompt.
     """
-    messages = line.messages()
-    chosen, rejected = _answer(line, "chosen"), _answer(line, "rejected")
-    left, right = sorted((chosen, rejected), key=digest)
+    messages, *ends = two_conversations(line)
+    votes = tuple(_votes(config, line))
+    if any(len(end) > 1 for end in ends):
+        return JudgedPrompt(messages=messages, source=line.source(), skipped=len(votes))
+    chosen, rejected = (
+        _candidate(line, what, end[0]["content"])
+        for what, end in zip(("chosen", "rejected"), ends, strict=True)
+    )
+    left, right = sorted((chosen, rejected), key=lambda answer: digest(answer.text))
     kind = kind_of(line, line.fields, config)
     winner = -1 if left == chosen else 1
     verdicts = tuple(
         Verdict(left=0, right=1, choice=vote * winner, annotator=annotator, kind=kind)
-        for annotator, vote in _votes(config, line)
+        for annotator, vote in votes
     )
-    same = chosen == rejected
+    same = chosen.text == rejected.text
     return JudgedPrompt(
         messages=messages,
-        responses=(Candidate(text=left), Candidate(text=right)),
+        responses=(left, right),
         verdicts=() if same else verdicts,
+        tags=line.tags(),
         source=line.source(),
         skipped=len(verdicts) if same else 0,
     )
 
 
-def _answer(line: Line, what: str) -> str:
-    answer = line.fields.get(what)
-    if isinstance(answer, list):
-        if (
-            len(answer) != 1
-            or not isinstance(answer[0], Mapping)
-            or answer[0].get("role") != "assistant"
-        ):
+def two_conversations(
+    line: Line,
+) -> tuple[tuple[Message, ...], tuple[Message, ...], tuple[Message, ...]]:
+    """What was said before a line's two conversations part, and how each goes on from there.
+
+    Each goes on with at least one turn, and its last one is the assistant's. Where that is the only
+    one, what was said before is a prompt with two answers.
+    """
+    chosen, rejected = _conversation(line, "chosen"), _conversation(line, "rejected")
+    shared = 0
+    while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
+        shared += 1
+    return _prompt(line, chosen[:shared]), chosen[shared:], rejected[shared:]
+
+
+def _conversation(line: Line, what: str) -> tuple[Message, ...]:
+    """The turns that a line holds under a name: those of a conversation, or an answer alone."""
+    said = line.fields.get(what)
+    if isinstance(said, list):
+        turns = line.turns(said)
+    else:
+        text = line.text(said, f"'{what}'")
+        turns = (Message(role="assistant", content=text),)
+        if "prompt" not in line.fields and text.lstrip().startswith("Human:"):
+            turns = _transcript(text)
+    if turns[-1]["role"] != "assistant":
+        line.refuse(
+            f"{what} needs to be a text, or messages of which the last one is the assistant's; got"
+            f" {shown(said)}."
+        )
+    line.text(turns[-1]["content"], f"'{what}'")
+    return turns
+
+
+def _transcript(text: str) -> tuple[Message, ...]:
+    """Turns of a text that tells them by who speaks, each with a blank line before it."""
+    pieces = _SPEAKER.split(f"\n\n{text.lstrip()}")[1:]
+    return tuple(
+        Message(role="user" if speaker == "Human" else "assistant", content=content.strip())
+        for speaker, content in zip(pieces[::2], pieces[1::2], strict=True)
+    )
+
+
+def _prompt(line: Line, begin: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The prompt that is given, that the conversations `begin` with, or one after the other."""
+    given = line.fields.get("prompt")
+    if given is None:
+        if not begin:
             line.refuse(
-                f"{what} needs to be a text or a list of one assistant message, with everything"
-                f" before it in the prompt; got {shown(answer)}."
+                "there is no prompt; every line needs one, or chosen and rejected need to be whole"
+                " conversations with the same beginning."
             )
-        answer = answer[0].get("content")
-    return line.text(answer, f"'{what}'")
+        return line.turns(begin)
+    prompt = line.messages()
+    if not begin or begin[0]["role"] == "assistant":
+        return prompt + begin
+    repeated = (
+        given in [turn["content"] for turn in begin]
+        if isinstance(given, str)
+        else begin[: len(prompt)] == prompt
+    )
+    if not repeated:
+        line.refuse(
+            f"the prompt {shown(given)} is not what chosen and rejected begin with; leave it out,"
+            " or leave the beginning out of chosen and rejected."
+        )
+    return begin
+
+
+def _candidate(line: Line, what: str, text: str) -> Candidate:
+    """An answer with what wrote it, where the line says that."""
+    policy = line.fields.get(f"{what}_model")
+    both = line.fields.get("models")
+    if policy is None and isinstance(both, list) and len(both) == 2:
+        policy = both[what == "rejected"]
+    return candidate(line, {"text": text, "policy": policy}, f"'{what}'")
 
 
 def _votes(config: PairsConfig, line: Line) -> Iterator[tuple[str, int]]:

@@ -1,4 +1,8 @@
-"""The ratings format: {prompt, response, rating, scale_min, scale_max, aspect?, annotator?}."""
+"""The ratings format: {prompt, response, rating, scale_min, scale_max, aspect?, annotator?}.
+
+Where they are there, the `model` that wrote the response and the `tags`, `kind` or `subset` of the
+prompt are kept too.
+"""
 
 from __future__ import annotations
 
@@ -32,5 +36,6 @@ def read_rating(config: RatingsConfig, line: Line) -> JudgedPrompt:
                 kind=kind_of(line, fields, config),
             ),
         ),
+        tags=line.tags(),
         source=line.source(),
     )

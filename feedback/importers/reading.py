@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from feedback.importers import IMPORTERS
-from feedback.importers.lines import Line, read_lines
+from feedback.importers.lines import Line, lines_of
 from feedback.importers.records import JudgedPrompt
 from storage.errors import InvalidData
 from storage.recipes import Recipe, RecipeConfig, find
-from storage.records import ProjectId, Prompt, Response
+from storage.records import Message, ProjectId, Prompt, PromptId, Response, Split, split_of
 from storage.snapshots import ComparisonRow, RatingRow
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedRows:
+    """Every judgement of a file or folder, as rows to train on or to evaluate with."""
+
+    comparisons: list[ComparisonRow]
+    ratings: list[RatingRow]
+    splits: Mapping[PromptId, Split]
+    """Which part of the data each prompt belongs to, where the lines or the folder say so."""
+    remarks: tuple[str, ...]
+    """What a person should know of how it was read, in words."""
+
+
 def detect(path: Path) -> str:
-    """Name of the format that the first line of a file is in.
+    """Name of the format that the first line of a file, or of a folder's first file, is in.
 
     Raises:
         InvalidData: The file cannot be read, or its first line is in no format of `IMPORTERS`.
     """
-    return _format_of(next(read_lines(path)).without_null())
+    return _format_of(next(lines_of(path)).without_null())
 
 
 def _format_of(line: Line) -> str:
@@ -36,6 +50,13 @@ def _format_of(line: Line) -> str:
         return "both"
     if "rating" in fields or "response" in fields:
         return "ratings"
+    if fields.keys() & {"label", "labels"} and fields.keys() & {"completion", "completions"}:
+        line.refuse(
+            "this is unpaired or stepwise feedback, as TRL's KTO and PRM trainers read it. A label"
+            " says neither which of two answers is better nor how good one is from 1 to 7, so no"
+            " reward recipe learns from it. Where a label may count as a rating of 0 or 1, write"
+            " response and rating with scale_min 0 and scale_max 1, for the recipe 'absolute'."
+        )
     if "model_a" in fields and "model_b" in fields:
         line.refuse(
             "these are votes between models without prompts, which are not imported;"
@@ -65,23 +86,43 @@ def choose(
 
 
 def read_judged_prompts(path: Path, recipe: Recipe, config: RecipeConfig) -> Iterator[JudgedPrompt]:
-    """Stream what the lines of a file say.
+    """Stream what the lines of a file, or of a folder with a dataset, say.
 
     Raises:
         InvalidData: At the first line that is not in the format; names file, line and what to do.
     """
-    for line in read_lines(path):
-        judged: JudgedPrompt = recipe.run(config, line.without_null())
+    for _, judged in _judged_lines(path, recipe, config):
         yield judged
+
+
+def _judged_lines(
+    path: Path, recipe: Recipe, config: RecipeConfig
+) -> Iterator[tuple[Line, JudgedPrompt]]:
+    for line in lines_of(path):
+        whole = line.without_null()
+        yield whole, recipe.run(config, whole)
 
 
 def rows_of(
     path: Path, format_name: str | None = None, *, options: Mapping[str, Any] | None = None
 ) -> tuple[list[ComparisonRow], list[RatingRow]]:
-    """Every judgement in a file, as rows to train on or to evaluate with.
+    """The comparisons and ratings of `judged_rows`, for whom parts do not matter."""
+    rows = judged_rows(path, format_name, options=options)
+    return rows.comparisons, rows.ratings
+
+
+def judged_rows(
+    path: Path, format_name: str | None = None, *, options: Mapping[str, Any] | None = None
+) -> JudgedRows:
+    """Every judgement in a file or folder, as rows to train on or to evaluate with.
+
+    Where the lines have a `split`, or the folder has parts, these are kept. A part that the data
+    has not is drawn from train, by the texts of the prompts as everywhere (`split_of`). A prompt in
+    several parts goes whole into the last of train, validation and test that has it, so that
+    nothing to be judged by was learned from.
 
     Args:
-        path: A file in one of the formats of `IMPORTERS`.
+        path: A file in one of the formats of `IMPORTERS`, or a folder with a dataset of such lines.
         format_name: Which one; detected from the first line when None.
         options: Options of the format's config.
 
@@ -92,8 +133,12 @@ def rows_of(
     recipe, config = choose(path, format_name, options or {})
     comparisons: list[ComparisonRow] = []
     ratings: list[RatingRow] = []
-    for judged in read_judged_prompts(path, recipe, config):
+    parts = _Parts()
+    met: Counter[str] = Counter()
+    for line, judged in _judged_lines(path, recipe, config):
         prompt = Prompt.of(ProjectId(""), judged.messages)
+        parts.add(prompt, line.split())
+        met.update(skipped=judged.skipped, margins="margin" in line.fields)
         responses = [Response.of(prompt.id, r.text, policy=r.policy) for r in judged.responses]
         for verdict in judged.verdicts:
             left, right = responses[verdict.left], responses[verdict.right]
@@ -110,6 +155,9 @@ def rows_of(
                     both_bad=verdict.both_bad,
                     annotator=verdict.annotator,
                     kind=verdict.kind,
+                    left_policy=left.policy,
+                    right_policy=right.policy,
+                    tags=judged.tags,
                 )
             )
         for score in judged.scores:
@@ -124,6 +172,8 @@ def rows_of(
                     value=score.value,
                     annotator=score.annotator,
                     kind=score.kind,
+                    policy=response.policy,
+                    tags=judged.tags,
                 )
             )
     if not comparisons and not ratings:
@@ -131,4 +181,57 @@ def rows_of(
             f"{path} holds no judgement (format {recipe.name!r}); name a file with pairs or"
             " ratings."
         )
-    return comparisons, ratings
+    remarks = [
+        f"{met[what]} {remark}"
+        for what, remark in (
+            ("skipped", "comparisons are not of two different answers to one prompt: left out"),
+            ("margins", "lines have a margin, which is passed over: who was preferred counts"),
+        )
+        if met[what]
+    ]
+    return JudgedRows(
+        comparisons=comparisons,
+        ratings=ratings,
+        splits=parts.settled(),
+        remarks=(*remarks, *parts.remarks()),
+    )
+
+
+class _Parts:
+    """Which part of the data the lines put each prompt into."""
+
+    def __init__(self) -> None:
+        self._said: dict[PromptId, set[Split]] = {}
+        self._messages: dict[PromptId, tuple[Message, ...]] = {}
+
+    def add(self, prompt: Prompt, part: Split | None) -> None:
+        if part is not None:
+            self._said.setdefault(prompt.id, set()).add(part)
+            self._messages[prompt.id] = prompt.messages
+
+    def settled(self) -> dict[PromptId, Split]:
+        """One part for each prompt."""
+        order, named = list(Split), self._named()
+        settled = {}
+        for prompt, parts in self._said.items():
+            part = max(parts, key=order.index)
+            if part is Split.TRAIN:
+                drawn = split_of(self._messages[prompt])
+                part = part if drawn in named else drawn
+            settled[prompt] = part
+        return settled
+
+    def remarks(self) -> list[str]:
+        named = self._named()
+        if not named:
+            return []
+        missing = [part for part in Split if part not in named]
+        drawn = f"; {' and '.join(missing)} drawn from train" if missing else ""
+        told = [f"parts as the data has them: {', '.join(sorted(named))}{drawn}"]
+        several = sum(len(parts) > 1 for parts in self._said.values())
+        if several:
+            told.append(f"{several} prompts are in several parts: kept in the last of them alone")
+        return told
+
+    def _named(self) -> set[Split]:
+        return set().union(*self._said.values())

@@ -110,7 +110,7 @@ class JudgedPrompt:
     tags: tuple[str, ...] = ()
     source: str
     skipped: int = 0
-    """Comparisons of a response with itself; they say nothing."""
+    """Comparisons that are not of two different answers to the prompt."""
     dependent: int = 0
     """Comparisons that were computed from ratings of the same sitting (`independent: false`)."""
     known: KnownAnswer | None = None

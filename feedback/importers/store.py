@@ -64,7 +64,7 @@ class ImportReport:
     duplicates: int
     """Comparisons and ratings that the project had already."""
     skipped: int
-    """Comparisons of a response with itself."""
+    """Comparisons that are not of two different answers to one prompt."""
     dependent: int
     """Comparisons computed from ratings of the same sitting; they add nothing to those ratings."""
     known_items: int
@@ -77,7 +77,7 @@ class ImportReport:
             for count, remark in (
                 (self.known_items, "of the prompts are known items"),
                 (self.duplicates, "judgements were there already"),
-                (self.skipped, "comparisons of a response with itself were left out"),
+                (self.skipped, "comparisons were not of two different answers to one prompt"),
                 (self.dependent, "comparisons were computed from ratings and are not independent"),
             )
             if count

@@ -12,10 +12,29 @@ import pytest
 from browsing import PATIENCE, WIDE, Open
 from served import Web
 from serving import Served, serving
+from workshop import write_judgements
 
+from app.foreground import reward_from_file
 from storage.database import Database
 from storage.records import Project
 from storage.settings import Settings
+from training.rewards import REWARDS
+
+
+@pytest.fixture(scope="session")
+def reward_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a reward model on the tiny base, an adapter, with an opinion of its own."""
+    home = tmp_path_factory.mktemp("reward")
+    write_judgements(home / "judged.jsonl", prompts=60)
+    recipe = REWARDS["combined"]
+    reward_from_file(
+        recipe,
+        recipe.config.read({"base": "tiny", "rank": 2, "layers": 1, "epochs": 1}),
+        home / "judged.jsonl",
+        settings=Settings(data_dir=home / "data", device="cpu"),
+        output=home / "polite",
+    )
+    return home / "polite"
 
 
 @pytest.fixture(scope="session")

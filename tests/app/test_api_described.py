@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ DESCRIBED = [
     ("get", "/api/v1/statistics"),
     ("post", "/api/v1/messages/{message}/read"),
     ("post", "/api/v1/known"),
+    ("post", "/api/v1/score"),
     ("post", "/api/v1/study/{code}/enter"),
     ("get", "/api/v1/projects/{name}/export/{form}"),
     ("get", "/api/v1/health"),
@@ -65,6 +67,13 @@ def test_this_file_knows_every_endpoint(web: tuple[Web, TestClient, dict[str, An
     assert {(method, path) for path, methods in described.items() for method in methods} == set(
         DESCRIBED
     )
+
+
+def test_each_address_in_the_readme_is_there() -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    addresses = re.findall(r":7860(/api/v1/[a-z/]+)", readme.read_text("utf-8"))
+    assert addresses
+    assert set(addresses) <= {path for _, path in DESCRIBED}
 
 
 @pytest.mark.parametrize(("method", "path"), DESCRIBED, ids=lambda part: part.rsplit("v1/")[-1])

@@ -261,6 +261,9 @@ def test_the_loop_by_hand(tandem: Command, judged: str, tmp_path: Path) -> None:
     assert "held_out" in made["metrics"]
     card = tandem("evaluate", "reward", "--model", "combined-1", "--snapshot", snapshot, "--json")
     assert card["pair_accuracy"] == made["metrics"]["held_out"]["pair_accuracy"]
+    again = tandem("evaluate", "reward", "--model", "combined-1", "--data", judged, "--json")
+    assert 0 < again["leaked_prompts"] < again["prompts"]
+    assert "kendall: " in tandem("models", "show", "combined-1")
 
     ppo = ("--start", "tiny", "--steps", "2", "--episodes", "4", "--max-new-tokens", "6")
     tuned = tandem("train", "policy", "ppo", "--rewards", "combined-1", *ppo, "--json")
@@ -313,6 +316,20 @@ def test_a_model_from_a_file_needs_no_server(tandem: Command, judged: str, tmp_p
 
     card = tandem("evaluate", "reward", "--model", folder, "--data", judged, "--json")
     assert card["pair_accuracy"]["n"] > 0
+    assert card["leaked_prompts"] is None  # the data it learned from is in no store
+
+    pairs = [
+        {"prompt": f"{n}?", "chosen": "Yes, please.", "rejected": "No", "subset": "mt-bench-easy"}
+        for n in range(4)
+    ]
+    benchmark = tmp_path / "benchmark.jsonl"
+    benchmark.write_text("".join(json.dumps(line) + "\n" for line in pairs))
+    asked = ("evaluate", "reward", "--model", folder, "--benchmark", str(benchmark))
+    scored_by_rule = tandem(*asked, "--json")
+    assert scored_by_rule["benchmark"] == "RewardBench"
+    assert [one["section"] for one in scored_by_rule["sections"]] == ["Chat"]
+    assert scored_by_rule["subsets"][0]["length_only_score"]["value"] == 1
+    assert "mt-bench-easy" in tandem(*asked)
 
     ppo = ("--start", "tiny", "--steps", "1", "--episodes", "2", "--max-new-tokens", "4")
     policy = str(tmp_path / "policy")
@@ -321,6 +338,95 @@ def test_a_model_from_a_file_needs_no_server(tandem: Command, judged: str, tmp_p
         "--output", policy, *ppo,
     )  # fmt: skip
     assert (tmp_path / "policy" / "tandem.json").is_file()
+
+
+def test_models_start_from_a_policy_that_learned_good_answers(
+    tandem: Command, judged: str, tmp_path: Path
+) -> None:
+    tandem("import", judged)
+    snapshot = tandem("snapshot", "create", "--json")["snapshot"]
+    quick = ("--epochs", "1", "--rank", "4")
+    shown = tandem("train", "policy", "sft", "--snapshot", snapshot, "--base", "tiny", *quick,
+                   "--json")  # fmt: skip
+    assert shown["model"] == "sft-1"
+    # The polite one of two answers was preferred to 42 prompts or so of the train part.
+    assert 30 < shown["metrics"]["answers"] < 55
+    reward = ("--snapshot", snapshot, "--base", "sft-1", "--no-layers", *quick)
+    tandem("train", "reward", "preference", *reward)
+    ppo = ("--start", "sft-1", "--steps", "1", "--episodes", "2", "--max-new-tokens", "4")
+    tandem("train", "policy", "ppo", "--rewards", "preference-1", *ppo)
+    listed = {model["model"]: model for model in tandem("models", "list", "--json")["models"]}
+    ids = {name: model["id"] for name, model in listed.items()}
+    assert {name: model["parents"] for name, model in listed.items()} == {
+        "sft-1": [],
+        "preference-1": [ids["sft-1"]],
+        "ppo-1": [ids["preference-1"], ids["sft-1"]],
+    }
+    answers, scored = tmp_path / "answers.jsonl", tmp_path / "scored.jsonl"
+    answers.write_text(json.dumps({"prompt": "Hello", "response": "hi"}) + "\n")
+    tandem("score", "--model", "preference-1", "--input", str(answers), "--output", str(scored))
+    assert "reward" in json.loads(scored.read_text())
+
+    # Without a store the name of a registered base is understood too; a reward model is none.
+    mine = ("--data", judged, "--output", str(tmp_path / "mine"), "--no-layers", *quick)
+    tandem("train", "reward", "preference", *mine, "--base", "sft-1")
+    told = json.loads((tmp_path / "mine/tandem.json").read_text())
+    assert Path(told["base"]).name == "sft-1"
+    assert (Path(told["base"]) / "model.safetensors").is_file()
+    other = ("--data", judged, "--output", str(tmp_path / "other"))
+    refused = read_error(tandem, "train", "reward", "preference", *other, "--base", "preference-1")
+    assert "this is a reward model, and a policy model is needed" in refused
+
+
+def test_an_adapter_is_no_base_for_a_reward_model(
+    tandem: Command, judged: str, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    mine = ("--data", judged, "--output", str(tmp_path / "mine"), "--base", str(adapter))
+    refused = read_error(tandem, "train", "reward", "preference", *mine)
+    assert "base: this policy is an adapter" in refused
+    assert "name a policy that SFT made" in refused
+
+
+def test_a_policy_learns_from_a_file_of_answers_or_of_judgements(
+    tandem: Command, judged: str, tmp_path: Path
+) -> None:
+    quick = ("--base", "tiny", "--epochs", "1", "--rank", "4")
+    pairs = tmp_path / "pairs.jsonl"
+    turns = tmp_path / "turns.jsonl"
+    asked = [f"What about {number}?" for number in range(20)]
+    pairs.write_text(
+        "".join(json.dumps({"prompt": one, "completion": "Please."}) + "\n" for one in asked)
+    )
+    turns.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "messages": [
+                        {"role": "user", "content": one},
+                        {"role": "assistant", "content": "Please."},
+                    ]
+                }
+            )
+            + "\n"
+            for one in asked
+        )
+    )
+    learned = []
+    for path in (pairs, turns):
+        place = ("--data", str(path), "--output", str(tmp_path / path.stem))
+        made = tandem("train", "policy", "sft", *place, *quick, "--json")
+        learned.append(made["metrics"])
+    assert learned[0] == learned[1]
+    assert learned[0]["answers"] + learned[0]["validation_answers"] == 20
+    folder = str(tmp_path / "from judgements")
+    tandem("train", "policy", "sft", "--data", judged, "--output", folder, *quick)
+    told = json.loads((Path(folder) / "tandem.json").read_text())
+    assert told["snapshot"]
+    refused = read_error(tandem, "train", "policy", "sft", *quick)
+    assert "name either --data or --snapshot" in refused
 
 
 def test_an_interrupted_foreground_run_goes_on_when_the_command_is_given_again(

@@ -147,6 +147,8 @@ def test_a_prompt_without_answers_cannot_be_learned_from(shop: Shop, tmp_path: P
         ("sample --policies tiny --output x --split tests", 2, "--split"),
         ("sample --policies tiny", 1, "output: name a file for the answers"),
         ("evaluate reward --model x --snapshot 1 --data y", 1, "data: name either"),
+        ("evaluate reward --model x", 1, "--data or --snapshot or --benchmark"),
+        ("evaluate reward --model nothing --benchmark y", 1, "no reward model called 'nothing'"),
         ("study report nothing", 1, "no study called 'nothing'"),
         ("study open --title t --policies tiny", 1, "policies"),
         ("judge golden --study x", 1, "Did you mean 'gold'?"),

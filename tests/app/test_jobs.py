@@ -67,6 +67,8 @@ def test_new_models_are_numbered_past_those_that_are_still_being_made(workshop: 
         ("reward", "combined", {"snapshot": "x", "name": "../x"}, "name: string should match"),
         ("policy", "ppo", {"rewards": {"helpful": 1.0}}, "no reward model called 'helpful'"),
         ("policy", "ppo", {"rewards": {}}, "rewards: dictionary should have at least 1"),
+        ("policy", "sft", {}, "snapshot: field required"),
+        ("policy", "sft", {"snapshot": "feed"}, "no snapshot called 'feed'"),
         ("sample", "sample", {"policies": []}, "policies: tuple should have at least 1"),
         ("study", "study", {"title": "t", "policies": ["a"]}, "policies.1: field required"),
     ],
@@ -91,6 +93,19 @@ def test_a_policy_is_no_reward_model(workshop: Workshop, now: datetime) -> None:
         models.add_model(connection, invented_policy(now))
     with pytest.raises(InvalidOption, match="this is a policy model, and a reward model is needed"):
         workshop.queue("policy", "ppo", rewards={"ppo-1": 1.0})
+
+
+def test_a_reward_model_starts_from_whole_weights(workshop: Workshop, now: datetime) -> None:
+    policy = invented_policy(now)
+    folder = workshop.settings.folder(*policy.folder.split("/"))
+    with workshop.database.write() as connection:
+        models.add_model(connection, policy)
+    options = {"snapshot": workshop.snapshot.id, "base": policy.name}
+    assert workshop.queue("reward", "preference", **options).config["base"] == policy.name
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(InvalidOption, match="base: this policy is an adapter"):
+        workshop.queue("reward", "preference", **options)
+    assert workshop.queue("policy", "sft", **options).config["base"] == policy.name
 
 
 def test_every_recipe_has_a_closed_configuration() -> None:

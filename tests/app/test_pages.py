@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from invented import Invented, fill, people
 
-from storage import jobs, snapshots, studies
+from storage import jobs, models, snapshots, studies
 from storage.annotators import annotator_named
 from storage.database import Database
 from storage.errors import NoConvergence, NotAllowed
@@ -30,6 +31,8 @@ from storage.records import (
     Annotator,
     Comparison,
     JobState,
+    Model,
+    ModelId,
     Purpose,
     Rating,
     Submission,
@@ -37,6 +40,8 @@ from storage.records import (
 )
 from storage.settings import Settings
 from storage.tasks import lease, task, tasks
+from training.policies import POLICIES
+from training.rewards import REWARDS
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 HERE = "?project=everyday+questions"
@@ -341,6 +346,65 @@ def test_a_run_is_queued_with_its_whole_configuration_and_stopped(
     desk.call(desk.handler("train", "stop_run"), address=f"{HERE}&job={job.id}")
     with desk.database.read() as connection:
         assert jobs.job(connection, job.id).state is JobState.CANCELLED
+
+
+def test_policies_with_whole_weights_are_offered_as_a_base(
+    full_desk: tuple[Desk, Invented], now: datetime
+) -> None:
+    desk, _ = full_desk
+    for name in ("sft-whole", "ppo-adapter"):
+        model = Model(
+            id=ModelId(name),
+            name=name,
+            purpose="policy",
+            recipe="sft",
+            base="tiny",
+            folder=f"models/{name}",
+            # Not the newest, which other tests look at.
+            created=now - timedelta(days=1),
+        )
+        folder = desk.settings.folder("models", name)
+        if name == "ppo-adapter":
+            (folder / "adapter_config.json").write_text("{}")
+        with desk.database.write() as connection:
+            models.add_model(connection, model)
+    start = desk.handler("train", "start")
+    places = [place for place, one in enumerate(start.inputs) if one.label == "Base"]
+    assert places
+    drawn = json.dumps(desk.call(desk.handler("train", "offer")))
+    offered = re.findall(r'"choices": (\[\[.*?\]\])', drawn)
+    with_base = [menu for menu in offered if "sft-whole" in menu]
+    # As base of every reward model and of SFT, and as start of PPO, which takes adapters too.
+    assert len(with_base) == len(REWARDS) + len(POLICIES)
+    assert sum("ppo-adapter" in menu for menu in with_base) == 1
+
+
+def test_a_policy_of_good_answers_is_queued_from_its_form(
+    full_desk: tuple[Desk, Invented],
+) -> None:
+    desk, invented = full_desk
+    desk.opened("train")
+    with desk.database.read() as connection:
+        snapshot = snapshots.snapshots(connection, invented.project.id)[0]
+    start = next(
+        one
+        for one in desk.handlers("train", "click")
+        if "Min rating" in [component.label for component in one.inputs]
+    )
+    values = [component.value for component in start.inputs]
+    labels = [component.label for component in start.inputs]
+    assert labels[:4] == ["Snapshot", "Base", "Name", "Min rating"]
+    values[labels.index("Snapshot")] = snapshot.id
+    values[labels.index("Min rating")] = ""  # empty takes no rating for good
+    data = desk.call(start, *values)
+    with desk.database.read() as connection:
+        job = jobs.job(connection, data[0])
+    assert (job.kind, job.recipe) == ("policy", "sft")
+    assert (job.config["snapshot"], job.config["min_rating"]) == (snapshot.id, None)
+    shown = desk.opened("train", f"{HERE}&job={job.id}")
+    assert "Policy with SFT" in shown
+    assert snapshot.id[:12] in shown
+    desk.call(desk.handler("train", "stop_run"), address=f"{HERE}&job={job.id}")
 
 
 def test_an_option_out_of_bounds_starts_nothing(full_desk: tuple[Desk, Invented]) -> None:

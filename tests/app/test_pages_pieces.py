@@ -13,10 +13,20 @@ from markupsafe import Markup
 
 from app.pages.charts import MOST_POINTS, _range, _ticks, day_bars, line_chart
 from app.pages.fragments import Column, ago, count, duration, forest, interval, number, table
+from app.pages.models import lineage
 from app.pages.next_step import Standing, next_step
 from app.pages.runs import split_name
 from app.pages.visit import Visit
-from storage.records import Annotator, AnnotatorId, Project, ProjectId, Role
+from storage.records import (
+    Annotator,
+    AnnotatorId,
+    Model,
+    ModelId,
+    Project,
+    ProjectId,
+    Role,
+    SnapshotId,
+)
 
 NOW = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
 finite = st.floats(-1e6, 1e6, allow_nan=False)
@@ -185,11 +195,43 @@ def test_the_next_step_is_the_first_one_of_the_loop_that_is_not_done(
     standing: Standing, expected: str, page: str
 ) -> None:
     project = Project(id=ProjectId("p"), name="tom & co", created=NOW)
-    who = Annotator(
-        id=AnnotatorId("a"), name="Ada", pseudonym="p", role=Role.RESEARCHER, created=NOW
-    )
-    visit = Visit(who=who, project=project, projects=[project], query={}, now=NOW)
-    title, way = next_step(standing, visit)
+    title, way = next_step(standing, visit_of(project))
     assert title.startswith(expected)
     address = page if page.startswith("/") else f"/research/{page}?project=tom+%26+co"
     assert f'href="{address}"' in way
+
+
+def visit_of(project: Project | None) -> Visit:
+    who = Annotator(
+        id=AnnotatorId("a"), name="Ada", pseudonym="p", role=Role.RESEARCHER, created=NOW
+    )
+    projects = [project] if project else []
+    return Visit(who=who, project=project, projects=projects, query={}, now=NOW)
+
+
+def test_a_lineage_goes_from_snapshots_over_parents_to_children() -> None:
+    def made(name: str, purpose: str, *parents: Model, snapshot: str | None = None) -> Model:
+        return Model(
+            id=ModelId(name),
+            name=name,
+            purpose="reward" if purpose == "reward" else "policy",
+            recipe="r",
+            base="tiny",
+            folder=f"models/{name}",
+            snapshot=snapshot and SnapshotId(snapshot),
+            parents=tuple(parent.id for parent in parents),
+            created=NOW,
+        )
+
+    start = made("start", "policy", snapshot="feed")
+    reward = made("reward", "reward", start, snapshot="cafe")
+    tuned = made("tuned", "policy", reward, start)
+    known = [tuned, reward, start]
+
+    def columns(model: Model) -> list[list[str]]:
+        drawn = lineage(model, known, visit_of(None))
+        return [re.findall(r"</small>([^<]+)", column) for column in drawn.split("<li>")[1:]]
+
+    assert columns(start) == [["feed"], ["start"], ["tuned", "reward"]]
+    assert columns(reward) == [["feed", "cafe"], ["start"], ["reward"], ["tuned"]]
+    assert columns(tuned) == [["cafe", "feed"], ["reward", "start"], ["tuned"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import datetime
 from typing import Any
 
@@ -149,6 +150,18 @@ def test_the_terminal_shows_a_bar_on_standard_error_only(
     assert printed.out == ""
     assert "[half] done" in printed.err
     assert "2/2" in printed.err
+
+
+def test_the_time_left_is_told_once_it_can_be_known(capsys: pytest.CaptureFixture[str]) -> None:
+    with ConsoleProgress("score") as progress:
+        progress.report(1)
+        progress.report(2)
+    assert "left" not in capsys.readouterr().err
+    with ConsoleProgress("score") as progress:
+        for step in (1, 2, 3):
+            progress.report(step, total=1000)
+            time.sleep(0.01)
+    assert " left" in capsys.readouterr().err
 
 
 def test_a_command_that_refuses_at_once_shows_no_bar(capsys: pytest.CaptureFixture[str]) -> None:

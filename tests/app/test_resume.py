@@ -80,6 +80,30 @@ def test_reward_training_goes_on_from_its_checkpoint(workshop: Workshop) -> None
 
 
 @pytest.mark.timeout(900)
+def test_sft_goes_on_from_its_checkpoint(workshop: Workshop) -> None:
+    policy = workshop.queue(
+        "policy",
+        "sft",
+        snapshot=workshop.snapshot.id,
+        base="tiny",
+        epochs=20,
+        batch_tokens=256,
+        checkpoint_every=5,
+    )
+    reached = kill_in_the_middle(workshop, policy, after=12)
+    ended = finish(workshop, policy)
+    assert ended.state is JobState.DONE, ended.error
+    assert 0 < resumed_from(workshop, policy) <= reached + 5
+    with workshop.database.read() as connection:
+        curve = [step for step, name, _ in jobs.metrics(connection, policy.id) if name == "loss"]
+        model = models.model(connection, "sft-1")
+    assert curve == list(range(1, (ended.total or 0) + 1))
+    assert (model.job, model.snapshot) == (policy.id, workshop.snapshot.id)
+    assert (workshop.settings.data_dir / model.folder / "model.safetensors").is_file()
+    assert not (workshop.settings.data_dir / "jobs" / policy.id / "checkpoints").exists()
+
+
+@pytest.mark.timeout(900)
 def test_ppo_goes_on_from_its_checkpoint(workshop: Workshop) -> None:
     reward = workshop.queue(
         "reward",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -40,13 +41,19 @@ def refuses(job: Job) -> Job:
     return changed
 
 
+def finished(work: Coroutine[Any, Any, list[Any]]) -> list[Any]:
+    """What it gives, in a thread of its own: Playwright keeps an event loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
 def all_at_once(database: Database, jobs: list[Job]) -> list[Any]:
     async def run() -> list[Any]:
         together = Together(database)
         asked = (together.write(job, str.upper) for job in jobs)
         return await asyncio.gather(*asked, return_exceptions=True)
 
-    return asyncio.run(run())
+    return finished(run())
 
 
 def names(database: Database) -> set[str]:
@@ -123,7 +130,7 @@ def test_what_comes_after_runs_when_it_is_kept_and_outside_of_the_transaction(
             *(together.write(adds(f"project {number}", now), look) for number in range(9))
         )
 
-    assert asyncio.run(run()) == [{f"project {number}"} for number in range(9)]
+    assert finished(run()) == [{f"project {number}"} for number in range(9)]
 
 
 def test_who_hangs_up_keeps_nobody_else_waiting(database: Database, now: datetime) -> None:
@@ -137,7 +144,7 @@ def test_who_hangs_up_keeps_nobody_else_waiting(database: Database, now: datetim
         tasks[2].cancel()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    outcomes = asyncio.run(run())
+    outcomes = finished(run())
     assert isinstance(outcomes[2], asyncio.CancelledError)
     assert [one for one in outcomes if isinstance(one, str)] == [
         f"PROJECT {number}" for number in range(6) if number != 2

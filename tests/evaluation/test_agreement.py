@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import krippendorff
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from evaluation.agreement import Level, _alphas, _coincidences
-from evaluation.statistics import Estimate, agreement, spearman, win_rate
+from evaluation.statistics import Estimate, agreement, kendall, spearman, win_rate
 from storage.errors import InvalidData, TooLittleData
 
 # Krippendorff (2011), the worked example with missing data: rows are annotators, columns units.
@@ -244,16 +245,24 @@ def test_the_later_judgement_of_one_item_replaces_the_earlier() -> None:
     assert corrected.as_json()["alpha"]["n"] == 6
 
 
-def test_spearman_is_scipys_and_its_interval_that_of_a_bootstrap_over_prompts() -> None:
+RANKS = pytest.mark.parametrize(
+    ("correlation", "scipys"), [(spearman, stats.spearmanr), (kendall, stats.kendalltau)]
+)
+
+
+@RANKS
+def test_rank_correlations_are_scipys_and_their_intervals_those_of_a_bootstrap_over_prompts(
+    correlation: Any, scipys: Any
+) -> None:
     rng = np.random.default_rng(3)
     x = rng.normal(size=60)
     y = np.round(x + rng.normal(size=60))
-    found = spearman(x, y, prompts=range(60), rng=np.random.default_rng(4), resamples=2000)
-    assert found.value == pytest.approx(stats.spearmanr(x, y).statistic)
+    found = correlation(x, y, prompts=range(60), rng=np.random.default_rng(4), resamples=2000)
+    assert found.value == pytest.approx(scipys(x, y).statistic)
     # Every prompt has one answer here, so scipy's bootstrap of pairs asks the same question.
     second = stats.bootstrap(
         (x, y),
-        lambda a, b: stats.spearmanr(a, b).statistic,
+        lambda a, b: scipys(a, b).statistic,
         paired=True,
         vectorized=False,
         n_resamples=2000,
@@ -272,14 +281,29 @@ def test_spearman_by_hand() -> None:
     assert found.low <= found.value <= found.high
 
 
+def test_kendall_by_hand() -> None:
+    # Nine of the ten pairs in the same order, one turned.
+    rng = np.random.default_rng(0)
+    found = kendall([1, 2, 4, 3, 5], [10, 20, 30, 40, 50], prompts=range(5), rng=rng)
+    assert found.value == pytest.approx(0.8)
+    # Ten pairs: 1 tied on the left, 1 on the right, the other 8 in order: 8 / sqrt(9 * 9).
+    found = kendall([1, 2, 2, 3, 4], [1, 2, 3, 3, 4], prompts=range(5), rng=rng)
+    assert found.value == pytest.approx(8 / 9)
+
+
+@RANKS
 @settings(deadline=None, max_examples=20)
-@given(st.integers(0, 2**32 - 1))
-def test_only_order_matters_and_turning_one_side_round_mirrors(seed: int) -> None:
+@given(seed=st.integers(0, 2**32 - 1))
+def test_only_order_matters_and_turning_one_side_round_mirrors(
+    correlation: Any, scipys: Any, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     x, y, prompts = rng.normal(size=30), rng.normal(size=30), np.arange(30) // 3
 
     def run(first: np.ndarray, second: np.ndarray) -> list[float]:
-        found = spearman(first, second, prompts=prompts, rng=np.random.default_rng(1), resamples=60)
+        found = correlation(
+            first, second, prompts=prompts, rng=np.random.default_rng(1), resamples=60
+        )
         return [found.value, found.low, found.high]
 
     value, low, high = run(x, y)
@@ -310,14 +334,17 @@ def test_five_prompts_in_perfect_order_are_no_proof() -> None:
     assert found.low == pytest.approx(1 - 0.5218238)
 
 
-def test_too_few_prompts_or_constant_numbers_have_no_rank_correlation() -> None:
+@RANKS
+def test_too_few_prompts_or_constant_numbers_have_no_rank_correlation(
+    correlation: Any, scipys: Any
+) -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(TooLittleData, match="at least 5 prompts; there are 4"):
-        spearman(range(8), range(8), prompts=np.arange(8) // 2, rng=rng)
+        correlation(range(8), range(8), prompts=np.arange(8) // 2, rng=rng)
     with pytest.raises(TooLittleData, match="nearly all are equal"):
-        spearman(np.ones(8), range(8), prompts=range(8), rng=rng)
+        correlation(np.ones(8), range(8), prompts=range(8), rng=rng)
     with pytest.raises(TooLittleData, match="nearly all are equal"):
-        spearman([*np.ones(7), 2], range(8), prompts=range(8), rng=rng)
+        correlation([*np.ones(7), 2], range(8), prompts=range(8), rng=rng)
 
 
 def test_the_thesis_human_votes_come_out_as_re_analysed(shared_data: Path) -> None:

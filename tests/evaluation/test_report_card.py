@@ -18,6 +18,7 @@ from evaluation.report_card import (
     evaluate_reward_model,
     evaluate_reward_rows,
     reward_report_card,
+    training_part,
 )
 from storage.errors import InvalidData, TooLittleData
 from storage.records import ResponseId, Split
@@ -268,6 +269,7 @@ def test_a_real_model_that_learnt_the_taste_gets_a_good_card(
         data.comparisons(Split.TEST),
         data.ratings(Split.TEST),
         training=data.comparisons(Split.TRAIN),
+        seen=training_part(data)[1],
         device="cpu",
     )
     assert again == card

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from evaluation.statistics import (
     Estimate,
-    calibration_error,
     clustered_mean,
     hidden_share,
     pair_accuracy,
     position_bias,
+    weighted_sum,
     win_rate,
 )
 from storage.errors import InvalidData, InvalidOption, TooLittleData
@@ -265,45 +265,37 @@ def test_a_mean_may_have_other_bounds_than_a_share() -> None:
     assert (certain.low, certain.high) == pytest.approx((-0.1684335, 0.1684335))
 
 
-def test_calibration_error_by_hand() -> None:
-    # 40 comparisons at 0.9 of which 30 were won, 40 at 0.4 (that is 0.6 for the other side) of
-    # which 24 went to the other side: gaps 0.15 and 0.
-    chance = np.repeat([0.9, 0.4], 40)
-    outcome = np.concatenate([np.repeat([1, 0], [30, 10]), np.repeat([0, 1], [24, 16])])
-    order = np.random.default_rng(0).permutation(80)
-    error = calibration_error(chance[order], outcome[order], bins=2)
-    assert error == pytest.approx(0.075)
+def test_a_weighted_sum_by_hand() -> None:
+    # Each end from the distances of its own side: sqrt(0.1^2 + 0.1^2) and sqrt(0.05^2 + 0.05^2).
+    first, second = Estimate(0.8, 0.7, 0.85, 0.95, 60), Estimate(0.6, 0.55, 0.7, 0.95, 40)
+    found = weighted_sum([(1, first), (-1, second)])
+    expected = (0.2, 0.2 - 0.1414214, 0.2 + 0.0707107)
+    assert (found.value, found.low, found.high) == pytest.approx(expected, abs=1e-6)
+    assert (found.confidence, found.n) == (0.95, 100)
+    mean = weighted_sum([(0.75, first), (0.25, second)])
+    assert mean.value == pytest.approx(0.75)
+    assert mean.value - mean.low == pytest.approx(np.hypot(0.075, 0.0125))
 
 
-@patient
-@given(st.integers(0, 2**32 - 1))
-def test_calibration_does_not_depend_on_sides_or_order(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    # Few different probabilities, so that equal ones lie across the borders of bins.
-    chance, outcome = rng.integers(7, size=90) / 6, rng.integers(2, size=90)
-    order = np.argsort(outcome)
-    assert calibration_error(chance[order], outcome[order]) == pytest.approx(
-        calibration_error(chance, outcome)
+def test_a_difference_of_shares_has_newcombes_interval() -> None:
+    # Newcombe's hybrid score interval is this rule with Wilson's intervals for the two shares.
+    shares = [
+        Estimate(won / asked, *proportion_confint(won, asked, method="wilson"), 0.95, asked)
+        for won, asked in ((56, 70), (48, 80))
+    ]
+    found = weighted_sum([(1, shares[0]), (-1, shares[1])])
+    expected = confint_proportions_2indep(56, 70, 48, 80, method="newcomb")
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 2), st.floats(0, 1), st.floats(0, 0.3)), min_size=1))
+def test_a_weighted_sum_holds_its_value_and_turns_round_with_its_weights(
+    parts: list[tuple[float, float, float]],
+) -> None:
+    terms = [(w, Estimate(v, v - reach, v + 2 * reach, 0.95, 5)) for w, v, reach in parts]
+    found = weighted_sum(terms)
+    turned = weighted_sum([(-weight, each) for weight, each in terms])
+    assert found.low <= found.value <= found.high
+    assert (turned.value, turned.low, turned.high) == pytest.approx(
+        (-found.value, -found.high, -found.low)
     )
-    turned = rng.random(90) < 0.5
-    error = calibration_error(chance, outcome)
-    assert 0 <= error <= 1
-    assert error == pytest.approx(
-        calibration_error(
-            np.where(turned, 1 - chance, chance), np.where(turned, 1 - outcome, outcome)
-        )
-    )
-
-
-def test_a_calibrated_judge_has_a_small_calibration_error_and_a_boastful_one_does_not() -> None:
-    rng = np.random.default_rng(5)
-    chance = rng.random(20_000)
-    outcome = rng.random(20_000) < chance
-    assert calibration_error(chance, outcome) < 0.02
-    assert calibration_error(np.where(chance > 0.5, 0.99, 0.01), outcome) > 0.2
-    assert calibration_error(np.full(20_000, 0.5), outcome) == 0
-
-
-def test_calibration_needs_twenty_comparisons() -> None:
-    with pytest.raises(TooLittleData, match="at least 20 decided comparisons; there are 19"):
-        calibration_error(np.full(19, 0.5), np.ones(19))

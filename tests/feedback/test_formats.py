@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feedback.importers import IMPORTERS
-from feedback.importers.reading import choose, detect, read_judged_prompts
+from feedback.importers.reading import choose, detect, read_judged_prompts, rows_of
 from feedback.importers.records import JudgedPrompt
 from storage.errors import InvalidData, InvalidOption, NotFound
 from storage.records import Kind
@@ -120,6 +120,33 @@ def test_trl_messages_are_read_as_answers(read: Any) -> None:
     assert read(PAIR | said) == read(PAIR)
 
 
+@pytest.mark.parametrize(
+    "named", [{"models": ["m", "n"]}, {"chosen_model": "m", "rejected_model": "n"}]
+)
+def test_who_wrote_the_answers_of_a_pair_and_what_kind_of_prompt_it_is_are_kept(
+    read: Any, named: dict[str, Any]
+) -> None:
+    [judged] = read(PAIR | named | {"tags": ["easy"], "kind": "code", "subset": "easy"})
+    assert {r.text: r.policy for r in judged.responses} == {"good": "m", "bad": "n"}
+    assert judged.tags == ("easy", "code")
+
+
+def test_a_list_of_models_that_are_not_one_for_each_answer_says_nothing(read: Any) -> None:
+    [judged] = read(PAIR | {"models": ["m", "n", "o"]})
+    assert [r.policy for r in judged.responses] == ["", ""]
+
+
+def test_rows_without_a_store_say_who_wrote_and_what_kind_of_prompt_it_is(
+    write_lines: Callable[..., Path],
+) -> None:
+    more = {"subset": "code"}
+    [pair], _ = rows_of(write_lines(PAIR | more | {"models": ["m", "n"]}))
+    assert {pair.left: pair.left_policy, pair.right: pair.right_policy} == {"good": "m", "bad": "n"}
+    assert pair.tags == ("code",)
+    _, [rating] = rows_of(write_lines(RATING | more | {"model": "m"}))
+    assert (rating.policy, rating.tags) == ("m", ("code",))
+
+
 def test_votes_replace_the_verdict_only_when_asked(read: Any) -> None:
     line = PAIR | {"strength": 0.5, "votes": {"a": "chosen", "b": "rejected", "c": "tie"}}
     assert len(read(line)[0].verdicts) == 1
@@ -147,7 +174,7 @@ def test_two_equal_texts_are_left_out_and_counted(read: Any) -> None:
         ({"chosen": "a\0b"}, r"'chosen' holds the character U\+0000"),
         ({"chosen": "a\ud800b"}, r"'chosen' holds the character U\+D800"),
         ({"prompt": "a\0b"}, r"U\+0000"),
-        ({"chosen": [{"role": "user", "content": "x"}]}, "one assistant message"),
+        ({"chosen": [{"role": "user", "content": "x"}]}, "the last one is the assistant's"),
         ({"judge": "x" * 151}, "the annotator has 151 characters"),
         ({"annotator_kind": "robot"}, "'annotator_kind' is one of person, program, simulated"),
         ({"source": "x" * 501}, "'source' has 501 characters"),

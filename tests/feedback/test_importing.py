@@ -187,7 +187,7 @@ def test_what_was_left_out_is_told(bring: Any, write_lines: Any) -> None:
         write_lines(line, BOTH | {"preferences": [{"a": "x", "b": "x", "winner": "tie"}]})
     )
     assert (report.lines, report.dependent, report.skipped) == (2, 1, 1)
-    assert "1 comparisons of a response with itself were left out" in report.sentence()
+    assert "1 comparisons were not of two different answers to one prompt" in report.sentence()
     assert "1 comparisons were computed from ratings and are not independent" in report.sentence()
 
 

@@ -14,6 +14,7 @@ import pytest
 from desk import MINUTE, Desk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from storage import files, sorting
 from storage import snapshots as module
@@ -30,6 +31,7 @@ from storage.records import (
     ResponseId,
     Split,
     as_messages,
+    digest,
     split_of,
 )
 from storage.snapshots import (
@@ -86,9 +88,18 @@ comparisons = st.builds(
     choice=st.integers(-3, 3),
     graded=st.booleans(),
     kind=st.sampled_from(Kind).map(str),
+    left_policy=st.just("") | words,
+    right_policy=st.just("") | words,
+    tags=st.lists(words, max_size=2).map(tuple),
 )
 ratings = st.builds(
-    rating, words.filter(str.strip), response=words, aspect=words, value=st.floats(1, 7)
+    rating,
+    words.filter(str.strip),
+    response=words,
+    aspect=words,
+    value=st.floats(1, 7),
+    policy=st.just("") | words,
+    tags=st.lists(words, max_size=2).map(tuple),
 )
 
 
@@ -153,9 +164,30 @@ def test_every_part_of_a_row_and_its_number_count(tmp_path: Path) -> None:
         [comparison(annotator="b")],
         [comparison(graded=False)],
         [comparison("why?")],
+        [comparison(left_policy="small")],
+        [comparison(right_policy="small")],
+        [comparison(tags=("a", "b"))],
+        [comparison(tags=("ab",))],
     ]
     names = {write_snapshot(tmp_path / str(n), rows, [])[0] for n, rows in enumerate(made)}
     assert len(names) == len(made)
+
+
+def test_a_snapshot_from_before_there_were_tags_opens(tmp_path: Path) -> None:
+    # The columns of such a snapshot, whose rows have the digests that they have today.
+    name, _ = write_snapshot(tmp_path / "a", [comparison()], [])
+    label, file = tmp_path / "a" / "snapshot.json", next((tmp_path / "a").rglob("*.parquet"))
+    columns = parquet.read_table(file).drop_columns(["left_policy", "right_policy", "tags"])
+    parquet.write_table(columns, file)
+    said = json.loads(label.read_text())
+    del said["check"]
+    said["files"] = {
+        file.relative_to(tmp_path / "a").as_posix(): sha256(file.read_bytes()).hexdigest()
+    }
+    label.write_text(json.dumps(said | {"check": digest(said)}))
+    opened = SnapshotData.open(tmp_path / "a")
+    assert opened.id == name
+    assert opened.comparisons(split_of(as_messages("Why?"))) == [comparison()]
 
 
 def test_a_whole_rating_is_the_same_in_either_spelling(tmp_path: Path) -> None:
@@ -307,6 +339,16 @@ def test_differences_are_counted_in_rows(tmp_path: Path) -> None:
     }
 
 
+def test_background_makes_no_difference_to_what_was_said(tmp_path: Path) -> None:
+    write_snapshot(tmp_path / "a", [comparison()], [rating()])
+    known = comparison(left_policy="small", tags=("code",)), rating(policy="small")
+    write_snapshot(tmp_path / "b", known[:1], known[1:])
+    assert difference(tmp_path / "a", tmp_path / "b") == {
+        table: {"only_first": 0, "only_second": 0, "both": 1}
+        for table in ("comparisons", "ratings")
+    }
+
+
 class TestFreezing:
     def judged(self, desk: Desk, count: int = 3) -> None:
         desk.tasks(count)
@@ -343,6 +385,8 @@ class TestFreezing:
                 both_bad=False,
                 annotator=ann.pseudonym,
                 kind="person",
+                left_policy=texts[left][-1],
+                right_policy=texts[right][-1],
             )
         ]
         assert {(row.response, row.value) for row in opened.ratings(split)} == {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,15 @@ QUICK: dict[str, Any] = {
     "checkpoint_every": 10,
 }
 """Options with which the tiny model learns in seconds."""
+OTHERWISE: dict[str, dict[str, Any]] = {
+    "multi-objective": {"base": "tiny", "epochs": 60, "batch_tokens": 512, "checkpoint_every": 10}
+}
+"""The same for recipes that have other options."""
+
+
+def quick(recipe: str) -> dict[str, Any]:
+    """Options with which the tiny model learns a recipe in seconds."""
+    return OTHERWISE.get(recipe, QUICK)
 
 
 def judgements(
@@ -79,6 +89,17 @@ def snapshot(
     compared, rated = judgements(prompts, seed=seed)
     write_snapshot(folder, compared if comparisons else [], rated if ratings else [])
     return folder
+
+
+def with_brevity(ratings: Sequence[RatingRow]) -> list[RatingRow]:
+    """The ratings, and beside each one of a second aspect: how few words there are."""
+    return [
+        *ratings,
+        *(
+            replace(one, aspect="brevity", value=max(1.0, 10.0 - len(one.response.split())))
+            for one in ratings
+        ),
+    ]
 
 
 class Notes:

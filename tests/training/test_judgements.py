@@ -65,8 +65,8 @@ def judged(*comparisons: tuple[int, bool], ratings: tuple[float, ...] = ()) -> J
     row = Row(nothing, (nothing, nothing))
     return JudgedRow(
         row,
-        tuple((0, 1, choice, graded) for choice, graded in comparisons),
-        tuple((0, value) for value in ratings),
+        tuple((0, 1, choice, graded, "somebody") for choice, graded in comparisons),
+        tuple((0, value, "somebody") for value in ratings),
     )
 
 
@@ -96,11 +96,11 @@ def test_a_row_says_which_answer_is_which() -> None:
     tokenizer = backbone.load_tokenizer("tiny")
     rows, _ = rows_of(COMPARED[:1], RATED[:2])
     row, said = rows[0], COMPARED[0]
-    left, right, choice, graded = row.comparisons[0]
+    left, right, choice, graded, who = row.comparisons[0]
     assert tokenizer.decode(row.row.answers[left]) == said.left + "<|im_end|>"
     assert tokenizer.decode(row.row.answers[right]) == said.right + "<|im_end|>"
-    assert (choice, graded) == (said.choice, True)
-    assert [tokenizer.decode(row.row.answers[place])[:-10] for place, _ in row.ratings] == [
+    assert (choice, graded, who) == (said.choice, True, said.annotator)
+    assert [tokenizer.decode(row.row.answers[place])[:-10] for place, *_ in row.ratings] == [
         RATED[0].response,
         RATED[1].response,
     ]
@@ -123,7 +123,7 @@ def test_comparisons_come_along_uncounted_where_only_ratings_are_learned() -> No
 
 def test_answers_are_found_again_in_the_batch() -> None:
     rows, _ = rows_of(COMPARED, RATED)
-    batch = gather(rows)
+    batch = gather(rows, {})
     assert batch.left.tolist() == [0, 2, 4, 6]
     assert batch.right.tolist() == [1, 3, 5, 7]
     assert batch.choice.tolist() == [one.choice for one in COMPARED]
@@ -151,7 +151,7 @@ def test_thresholds_start_at_the_shares_that_were_seen() -> None:
 def test_the_combined_loss_is_the_sum_over_both_kinds_of_judgements() -> None:
     rows, _ = rows_of(COMPARED, RATED)
     rewards = torch.randn(8, generator=torch.Generator().manual_seed(0))
-    said = gather(rows)
+    said = gather(rows, {})
     both = Likelihood(BOTH, rows)(rewards, said)
     compared = Likelihood(Objective(comparison="ordinal"), rows)(rewards, said)
     rated = Likelihood(Objective(rating="ordinal"), rows)(rewards, said)
@@ -166,9 +166,9 @@ def test_where_only_the_direction_was_asked_it_is_bradley_terry() -> None:
     plain = Likelihood(Objective(comparison="bradley_terry"), rows)
     right, left = torch.full((4,), 0.7), torch.zeros(4)
     expected = objectives.preference_loss(right, left, torch.tensor([0, 0.5, 1, 1]))
-    torch.testing.assert_close(plain(rewards, gather(rows)), expected)
-    torch.testing.assert_close(ordinal(rewards, gather(rows))[:3], expected[:3])
-    graded = ordinal(rewards, gather(rows)).detach()[3]
+    torch.testing.assert_close(plain(rewards, gather(rows, {})), expected)
+    torch.testing.assert_close(ordinal(rewards, gather(rows, {}))[:3], expected[:3])
+    graded = ordinal(rewards, gather(rows, {})).detach()[3]
     assert float(graded) != pytest.approx(float(expected[3]))
 
 
@@ -179,8 +179,14 @@ def test_pair_accuracy_counts_equal_rewards_as_half_and_ties_not_at_all() -> Non
         right=torch.tensor([1, 1, 0, 3]),
         choice=torch.tensor([3, -1, 0, 2]),
         graded=torch.ones(4, dtype=torch.bool),
+        comparer=torch.zeros(4, dtype=torch.long),
         rated=nothing,
         rating=torch.zeros(0),
+        rater=nothing,
+        length=torch.ones(4),
+        row=torch.zeros(4, dtype=torch.long),
+        compared_prompt=torch.zeros(4, dtype=torch.long),
+        rated_prompt=nothing,
     )
     assert pair_accuracy(torch.tensor([0.0, 1.0, 5.0, 5.0]), said) == (1.5, 3)
 
@@ -200,4 +206,6 @@ def test_recipes_can_be_listed_without_loading_torch() -> None:
         check=True,
         cwd=Path(__file__).parents[2],
     )
-    assert said.stdout.strip() == "['absolute', 'combined', 'preference'] False"
+    assert said.stdout.strip() == (
+        "['absolute', 'combined', 'multi-objective', 'pairwise', 'preference'] False"
+    )

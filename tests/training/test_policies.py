@@ -64,6 +64,7 @@ def test_every_policy_recipe_describes_and_bounds_its_options() -> None:
         assert recipe.summary
         assert not recipe.summary.endswith(".")
         assert all(field.description for field in recipe.config.model_fields.values())
+        assert ("rewards" in recipe.config.model_fields) == (recipe.learns_from == "prompts")
     assert find(POLICIES, "policy recipe", "ppo").config is PPOConfig
 
 
@@ -281,11 +282,11 @@ def test_the_folder_opens_with_ordinary_tools(lively: str, tmp_path: Path, merge
     opened = open_policy(lively, device="cpu")
     write_policy(
         tmp_path / "policy",
-        actor.peft,
+        actor.peft.merge_and_unload() if merge else actor.peft,
         opened.tokenizer,
         description=description(lively, simulated=merge),
+        story="# A policy\n\nTrained in a test.\n",
         samples='{"step": 0}\n',
-        merge=merge,
     )
     folder = str(tmp_path / "policy")
     if merge:
@@ -300,7 +301,7 @@ def test_the_folder_opens_with_ordinary_tools(lively: str, tmp_path: Path, merge
     assert ours.is_policy
     assert json.loads((tmp_path / "policy/tandem.json").read_text())["rewards"] == {"helpful": 0.5}
     card = (tmp_path / "policy/README.md").read_text()
-    assert "- helpful, weight 0.5" in card
+    assert "\n# A policy\n\nTrained in a test.\n" in card
     assert "| reward | 1.25 |" in card
     assert ("**simulated**" in card) == merge
     assert ("PeftModel" in card) != merge

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from storage.recipes import Recipe
-from training.policies.config import PPOConfig
+from training.policies.config import PPOConfig, SFTConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRecipe(Recipe):
+    """An entry of `POLICIES`. All `run` take `output`, `checkpoints`, `progress` and `device`."""
+
+    learns_from: Literal["snapshot", "prompts"]
+    """A snapshot of judgements: `run` takes `data`, its folder. Or prompts and what reward models
+    say of the answers: `run` takes `prompts` and `rewards`, the folder of each by its name."""
+
+
+def _sft(*positional: Any, **named: Any) -> dict[str, Any]:
+    from training.policies.sft import run
+
+    return run(*positional, **named)
 
 
 def _ppo(*positional: Any, **named: Any) -> dict[str, Any]:
@@ -14,11 +30,19 @@ def _ppo(*positional: Any, **named: Any) -> dict[str, Any]:
     return run(*positional, **named)
 
 
-POLICIES: dict[str, Recipe] = {
-    "ppo": Recipe(
+POLICIES: dict[str, PolicyRecipe] = {
+    "sft": PolicyRecipe(
+        name="sft",
+        summary="Learn to write answers like those that people found good (supervised fine-tuning)",
+        config=SFTConfig,
+        run=_sft,
+        learns_from="snapshot",
+    ),
+    "ppo": PolicyRecipe(
         name="ppo",
         summary="PPO against one or several reward models, with a KL penalty to the start",
         config=PPOConfig,
         run=_ppo,
+        learns_from="prompts",
     ),
 }

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from storage.errors import InvalidData, InvalidOption
+from training.adapters import blocks
+from training.frozen import FrozenLayers
 from training.ppo_objectives import entropy, token_log_probabilities
 from training.quiet import quietly
 
@@ -114,17 +116,17 @@ class Actor:
             InvalidOption: There are fewer layers.
             InvalidData: The model is not built in a way that this code knows.
         """
-        blocks = _blocks(model)
-        if layers is not None and layers > len(blocks):
-            raise InvalidOption("layers", f"the model has only {len(blocks)}", layers)
+        stack = blocks(model)
+        if layers is not None and layers > len(stack):
+            raise InvalidOption("layers", f"the model has only {len(stack)}", layers)
         self.temperature = temperature
-        self.frozen = blocks[: len(blocks) - (layers or len(blocks))]
         with torch.random.fork_rng(devices=[]), quietly():
             torch.manual_seed(seed)
             self.peft: PeftModel = get_peft_model(
-                model, _lora(blocks, rank, adapted=len(blocks) - len(self.frozen))
+                model, _lora(stack, rank, adapted=layers or len(stack))
             ).eval()
         self.causal: PreTrainedModel = self.peft.get_base_model()
+        self.frozen = FrozenLayers(self.causal)
         self.trunk: nn.Module = getattr(self.causal, self.causal.base_model_prefix)
         self.vocabulary: nn.Module = self.causal.get_output_embeddings()
         # fp32, as bf16 would lose small steps; 0, so that the first advantages are the rewards.
@@ -176,15 +178,7 @@ class Actor:
         """
         if not self.frozen:
             return None
-        seen: list[Tensor] = []
-        hook = self.frozen[-1].register_forward_hook(lambda *call: seen.append(call[2]))
-        upper = _blocks(self.causal)[len(self.frozen) :]
-        try:
-            with _instead(upper, lambda hidden, *_, **__: hidden):
-                self.trunk(input_ids=batch.ids, use_cache=False)
-        finally:
-            hook.remove()
-        return seen[0]
+        return self.frozen.run(lambda: self.trunk(input_ids=batch.ids, use_cache=False))
 
     @contextmanager
     def merged(self) -> Iterator[PreTrainedModel]:
@@ -235,7 +229,7 @@ class Actor:
         """
         replay: AbstractContextManager[None] = nullcontext()
         if below is not None:
-            replay = _instead(self.frozen, lambda *_, **__: below)
+            replay = self.frozen.skipped(below)
         with replay:
             hidden: Tensor = self.trunk(input_ids=batch.ids, use_cache=False).last_hidden_state
         return hidden.flatten(0, 1)[batch.before]
@@ -264,18 +258,6 @@ class Actor:
                 )
 
 
-def _blocks(model: PreTrainedModel) -> list[nn.Module]:
-    """The model's layers, bottom first."""
-    count = model.config.num_hidden_layers
-    for module in model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return list(module)
-    raise InvalidData(
-        f"The layers of a {model.config.model_type!r} model were not found; choose another base"
-        " model."
-    )
-
-
 def _lora(blocks: Sequence[nn.Module], rank: int, *, adapted: int) -> LoraConfig:
     """An adapter on every linear layer of the topmost blocks."""
     linear = {
@@ -291,18 +273,6 @@ def _lora(blocks: Sequence[nn.Module], rank: int, *, adapted: int) -> LoraConfig
         target_modules=sorted(linear),
         layers_to_transform=top,
     )
-
-
-@contextmanager
-def _instead(blocks: Sequence[nn.Module], forward: Any) -> Iterator[None]:
-    """Let blocks do something else for a while."""
-    for block in blocks:
-        vars(block)["forward"] = forward
-    try:
-        yield
-    finally:
-        for block in blocks:
-            del vars(block)["forward"]
 
 
 def _spread(numbers: Tensor, mask: Tensor) -> Tensor:

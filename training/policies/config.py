@@ -1,4 +1,4 @@
-"""The options of PPO; free of torch, so that the command line and the web form may read them."""
+"""The options of SFT and PPO; free of torch, so that command line and web form may read them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,69 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, field_validator
 
 from storage.recipes import RecipeConfig
+from storage.records import HIGHEST_RATING, LOWEST_RATING
 from training.places import DEFAULT_BASE
+
+
+class SFTConfig(RecipeConfig):
+    """Learn to write such answers as people found good."""
+
+    base: Annotated[
+        str, Field(min_length=1, description="Model to start from: a Hugging Face name or a policy")
+    ] = DEFAULT_BASE
+    preferred: Annotated[
+        bool, Field(description="Learn from answers that won more comparisons than they lost")
+    ] = True
+    min_rating: Annotated[
+        float | None,
+        Field(
+            ge=LOWEST_RATING,
+            le=HIGHEST_RATING,
+            description="Learn from answers whose mean rating is at least this; empty: from none",
+        ),
+    ] = 6.0
+    aspect: Annotated[
+        str | None,
+        Field(min_length=1, description="Which ratings count; empty takes the only aspect"),
+    ] = None
+    answers_per_prompt: Annotated[
+        int, Field(ge=1, description="At most so many answers of a prompt, the best first")
+    ] = 1
+    epochs: Annotated[int, Field(ge=1, le=100, description="Passes over the answers")] = 2
+    learning_rate: Annotated[
+        float,
+        Field(gt=0, le=1e-1, description="Peak AdamW step; whole weights want a tenth of it"),
+    ] = 2e-4
+    rank: Annotated[
+        int, Field(ge=0, le=512, description="Rank of the LoRA adapter; 0 trains every weight")
+    ] = 16
+    layers: Annotated[
+        int | None,
+        Field(ge=1, description="Train at most this many top layers, faster; empty trains all"),
+    ] = None
+    batch_tokens: Annotated[
+        int, Field(ge=64, le=1 << 20, description="Tokens per step, padding included")
+    ] = 1024
+    max_tokens: Annotated[
+        int,
+        Field(ge=8, le=1 << 20, description="Longer conversations are left out, never cut"),
+    ] = 1024
+    checkpoint_every: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Steps between checkpoints, from which a killed run goes on; each is"
+            " validated, as is the end of each pass",
+        ),
+    ] = 50
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="The same seed gives the same run")] = 0
+
+    @field_validator("min_rating")
+    @classmethod
+    def _something_is_good(cls, rating: float | None, info: ValidationInfo) -> float | None:
+        if rating is None and info.data.get("preferred") is False:
+            raise ValueError("with `preferred` off too, no answer would be good; set one of them")
+        return rating
 
 
 class PPOConfig(RecipeConfig):

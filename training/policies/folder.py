@@ -8,79 +8,80 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from storage.files import write_folder
+from training.quiet import quietly
 
 
 def write_policy(
     output: Path,
-    model: PeftModel,
+    model: PeftModel | PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     *,
     description: Mapping[str, Any],
-    samples: str,
-    merge: bool,
+    story: str,
+    samples: str | None = None,
     replace: bool = False,
 ) -> None:
     """Write a policy, whole or not at all.
 
     Args:
         output: The folder to make.
-        model: The base with the adapter; used up when `merge` is true.
+        model: The base with an adapter, of which the adapter is written, or whole weights.
         tokenizer: Saved with its chat template.
         description: The tandem.json.
+        story: The model card's text in Markdown: a title, what the policy learned from, and how to
+            read the metrics.
         samples: The samples.jsonl: what the policy answered to the same prompts as it learned.
-        merge: Write whole weights instead of an adapter. A policy that started from another policy
-            learned on top of that one's merged weights, which nobody but us could load by name; so
-            it stands on its own.
         replace: Write over a folder of an earlier try.
 
     Raises:
         InvalidOption: `output` holds something and `replace` is false.
         StorageFailed: There is no room, or no right to write.
     """
-    with write_folder(output, replace=replace) as folder:
-        if merge:
-            model.merge_and_unload().save_pretrained(folder)
-        else:
+    with write_folder(output, replace=replace) as folder, quietly():
+        if isinstance(model, PeftModel):
             settings = model.peft_config["default"]
             # PEFT would write the path of this machine's cache.
             settings.base_model_name_or_path = description["base"]
             model.save_pretrained(folder, save_embedding_layers=False)
+        else:
+            model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        (folder / "samples.jsonl").write_text(samples, encoding="utf-8")
-        (folder / "README.md").write_text(_card(description, merged=merge), encoding="utf-8")
+        if samples is not None:
+            (folder / "samples.jsonl").write_text(samples, encoding="utf-8")
+        card = _card(description, story, whole=not isinstance(model, PeftModel))
+        (folder / "README.md").write_text(card, encoding="utf-8")
         (folder / "tandem.json").write_text(
             json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
 
 
-def _card(description: Mapping[str, Any], *, merged: bool) -> str:
+def _card(description: Mapping[str, Any], story: str, *, whole: bool) -> str:
     """The model card, with the metadata that the Hub reads."""
-    base = description["base"]
-    if merged:
+    base, recipe = description["base"], description["recipe"]
+    if whole:
         load = 'model = AutoModelForCausalLM.from_pretrained("THIS FOLDER")'
-        head = f"base_model: {base}\nlibrary_name: transformers\ntags: [ppo, rlhf, tandem]"
+        head = f"base_model: {base}\nlibrary_name: transformers\ntags: [{recipe}, rlhf, tandem]"
         imports = "from transformers import AutoModelForCausalLM, AutoTokenizer"
     else:
         load = (
             f'base = AutoModelForCausalLM.from_pretrained("{base}")\n'
             'model = PeftModel.from_pretrained(base, "THIS FOLDER")'
         )
-        head = f"base_model: {base}\nlibrary_name: peft\ntags: [lora, ppo, rlhf, tandem]"
+        head = f"base_model: {base}\nlibrary_name: peft\ntags: [lora, {recipe}, rlhf, tandem]"
         imports = (
             "from peft import PeftModel\n"
             "from transformers import AutoModelForCausalLM, AutoTokenizer"
         )
-    rewards = "\n".join(f"- {name}, weight {w:g}" for name, w in description["rewards"].items())
     measured = "\n".join(
         f"| {name} | {value:.4g} |"
         for name, value in description["metrics"].items()
         if isinstance(value, int | float)
     )
     warning = (
-        "\nIts reward models learned from **simulated** judgements, not from people's.\n"
+        "\nIt learned from **simulated** judgements, not from people's alone.\n"
         if description["simulated"]
         else ""
     )
@@ -88,13 +89,7 @@ def _card(description: Mapping[str, Any], *, merged: bool) -> str:
 {head}
 ---
 
-# A policy trained with PPO
-
-Start: `{description["start"]}`. It was tuned with Tandem to earn more from these reward models,
-each standardised, without straying far from its start:
-
-{rewards}
-{warning}
+{story}{warning}
 ```python
 {imports}
 
@@ -102,13 +97,9 @@ each standardised, without straying far from its start:
 tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")
 ```
 
-Means over its last steps. A higher reward is what it was trained for and does not show that people
-like its answers better; a blinded study does.
-
 | metric | value |
 |---|---|
 {measured}
 
-`tandem.json` holds the whole configuration, `samples.jsonl` what it answered to the same few
-prompts while it learned.
+`tandem.json` holds the whole configuration.
 """

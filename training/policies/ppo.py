@@ -139,13 +139,31 @@ def train(
         "metrics": metrics,
         "simulated": simulated or bool(opened.description.get("simulated")),
     }
+    # A policy that started from another policy learned on top of that one's merged weights, which
+    # nobody but us could load by name; so it stands on its own.
     write_policy(
         output,
-        actor.peft,
+        actor.peft.merge_and_unload() if opened.is_policy else actor.peft,
         opened.tokenizer,
         description=description,
+        story=_story(config),
         samples=trainer.samples_text(),
-        merge=opened.is_policy,
         replace=found is not None,
     )
     return metrics
+
+
+def _story(config: PPOConfig) -> str:
+    """What the model card tells besides names and numbers."""
+    rewards = "\n".join(f"- {name}, weight {w:g}" for name, w in config.rewards.items())
+    return f"""# A policy trained with PPO
+
+Start: `{config.start}`. It was tuned with Tandem to earn more from these reward models, each
+standardised, without straying far from its start:
+
+{rewards}
+
+The metrics are means over its last steps. A higher reward is what it was trained for and does not
+show that people like its answers better; a blinded study does. `samples.jsonl` holds what it
+answered to the same few prompts while it learned.
+"""

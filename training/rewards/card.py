@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from storage.errors import InvalidData
+from storage.errors import InvalidData, InvalidOption
+from storage.files import write_text
+from training.rewards.multi_card import multi_card
 
 RECORD = "tandem.json"
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write both files. `record` is what `read_record` gives back."""
+    """Write both files, or write them anew. `record` is what `read_record` gives back."""
     text = json.dumps(record, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(_card(record), encoding="utf-8")
+    card = multi_card if record.get("form") == "multi_objective" else _card
+    write_text(folder / "README.md", card(record))
+    write_text(folder / RECORD, text + "\n")  # last, because with it the model counts as whole
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -37,11 +40,27 @@ def read_record(folder: Path) -> dict[str, Any]:
     return dict(record)
 
 
+def finished_metrics(output: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The metrics of this very run if it was finished before, say before the machine went down.
+
+    Raises:
+        InvalidOption: The folder holds another model.
+    """
+    if not (output / RECORD).is_file():
+        return None
+    record = read_record(output)
+    if any(record.get(key) != value for key, value in identity.items()):
+        raise InvalidOption("output", "it holds another model; name another folder", str(output))
+    return dict(record["metrics"])
+
+
 def _card(record: Mapping[str, Any]) -> str:
     """The model card: its head is for the Hub, the rest for people."""
     adapter = record["adapter"]
     metrics = "\n".join(
-        f"| {name} | {_short(value)} |" for name, value in record["metrics"].items()
+        f"| {name} | {_short(value)} |"
+        for name, value in record["metrics"].items()
+        if name != "held_out"
     )
     return _CARD.format(
         library="peft" if adapter else "transformers",
@@ -50,17 +69,84 @@ def _card(record: Mapping[str, Any]) -> str:
         snapshot=record["snapshot"],
         who=_SIMULATED if record["simulated"] else "",
         metrics=metrics,
+        held_out=_held_out(record["metrics"].get("held_out")),
         mean=_short(record["calibration"]["mean"]),
         std=_short(record["calibration"]["std"]),
         length=_short(record["calibration"]["length_correlation"]),
-        learned=json.dumps(record["learned"]),
+        learned=json.dumps({k: v for k, v in record["learned"].items() if k != "leniency"}),
         config=json.dumps(record["config"], indent=2),
         load=(_LOAD_ADAPTER if adapter else _LOAD_WEIGHTS).format(base=record["base"]),
     )
 
 
+def _held_out(card: Mapping[str, Any] | None) -> str:
+    """What the report card says, with numbers in tables.
+
+    Annotators are not named here, not even by pseudonym: a model card is read by everybody.
+    """
+    if card is None:
+        return ""
+    rows = [
+        f"| {title} | {_estimate(card[name])} | {card[name]['n']} |"
+        for name, title in _FIGURES.items()
+        if card.get(name)
+    ]
+    parts = [
+        "## On prompts that it has not seen",
+        _unmarked(card.get("verdict", "")),
+        _table("| | value, 95 % interval | judgements |", rows),
+        _table(
+            "| kind of prompt | pair accuracy | judgements |",
+            [
+                f"| {_unmarked(one['kind'])} | {_estimate(one['pair_accuracy'])} |"
+                f" {one['pair_accuracy']['n']} |"
+                for one in card.get("kinds", ())
+            ],
+        ),
+        _agreement(card.get("annotators", ())),
+        "\n".join(f"- **Doubt:** {_unmarked(warning)}" for warning in card.get("warnings", ())),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _agreement(annotators: Sequence[Mapping[str, Any]]) -> str:
+    """How far agreement differs between annotators."""
+    if len(annotators) < 2:
+        return ""
+    shares = sorted(one["pair_accuracy"]["value"] for one in annotators)
+    return (
+        f"Of {len(annotators)} annotators it agrees with one in {shares[0]:.0%} of the decided"
+        f" pairs and with another in {shares[-1]:.0%}; the others lie between."
+    )
+
+
+def _table(head: str, rows: Sequence[str]) -> str:
+    return "\n".join([head, "|---" * (head.count("|") - 1) + "|", *rows]) if rows else ""
+
+
+def _estimate(one: Mapping[str, Any]) -> str:
+    return f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
+
+
+def _unmarked(text: str) -> str:
+    """Words with names from the data, so that none ends its cell or starts a link or an element."""
+    return "".join(f"\\{sign}" if sign in _MARKUP else sign for sign in " ".join(text.split()))
+
+
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+_MARKUP = frozenset("\\`*_[]<>|~")
+_FIGURES = {
+    "pair_accuracy": "pair accuracy",
+    "length_only_accuracy": "the same by length alone",
+    "human_ceiling": "one annotator with the others",
+    "spearman": "Spearman's correlation with ratings",
+    "kendall": "Kendall's tau-b with ratings",
+    "mean_absolute_error": "error of foretold ratings, points",
+}
+"""Estimates of a report card, in the order of the model card."""
 
 
 _SIMULATED = """
@@ -89,6 +175,9 @@ tags: [reward-model, tandem, {recipe}]
 Gives an answer to a prompt one number: more is better. Made by Tandem from the snapshot
 `{snapshot}`.
 {who}
+{held_out}
+## From training
+
 | measured | |
 |---|---|
 {metrics}

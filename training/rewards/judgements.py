@@ -26,10 +26,12 @@ class JudgedRow:
     """A prompt, some of its answers, and the judgements of those answers."""
 
     row: Row
-    comparisons: tuple[tuple[int, int, int, bool], ...]
-    """(left answer, right answer, choice from -3 to 3, graded), answers counted from 0."""
-    ratings: tuple[tuple[int, float], ...]
-    """(answer, value from 1 to 7)."""
+    comparisons: tuple[tuple[int, int, int, bool, str], ...]
+    """(left answer, right answer, choice from -3 to 3, graded, annotator), answers from 0."""
+    ratings: tuple[tuple[int, float, str], ...]
+    """(answer, value from 1 to 7, annotator)."""
+    prompt: int = 0
+    """Number of the prompt; rows of the same prompt share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,21 @@ class Judgements:
     """From -3 (left much better) to 3, shape (C,)."""
     graded: Tensor
     """Truth values, shape (C,)."""
+    comparer: Tensor
+    """Number of the annotator, shape (C,)."""
     rated: Tensor
     rating: Tensor
     """From 1 to 7, shape (R,)."""
+    rater: Tensor
+    """Number of the annotator, shape (R,)."""
+    length: Tensor
+    """Tokens of each answer, shape (N,)."""
+    row: Tensor
+    """Number of the row that each answer stands in, shape (N,)."""
+    compared_prompt: Tensor
+    """Number of the prompt of each comparison, shape (C,)."""
+    rated_prompt: Tensor
+    """Number of the prompt of each rating, shape (R,)."""
 
 
 @dataclass(slots=True)
@@ -87,7 +101,7 @@ def judged_rows(
     rated = [one for one in ratings if objective.rating and one.aspect == objective.aspect]
     rows: list[JudgedRow] = []
     left_out = 0
-    for shown in _by_prompt(comparisons, rated).values():
+    for number, shown in enumerate(_by_prompt(comparisons, rated).values()):
         prompt = np.array(chat_ids(tokenizer, shown.messages), dtype=np.int32)
         answers = {
             key: np.array(answer_ids(tokenizer, text), dtype=np.int32)
@@ -102,27 +116,62 @@ def judged_rows(
             counted = [(one.left_id, one.right_id) for one in shown.comparisons] + counted
         units = [unit for unit in counted if answers.keys() >= set(unit)]
         left_out += len(counted) - len(units)
-        rows += _rows(prompt, answers, shown, _grouped(units, answers, row_tokens - len(prompt)))
+        groups = _grouped(units, answers, row_tokens - len(prompt))
+        rows += _rows(prompt, answers, shown, groups, number)
     return rows, left_out
 
 
-def gather(rows: Sequence[JudgedRow], *, device: torch.device | str = "cpu") -> Judgements:
-    """The judgements of rows that stand in one batch in this order."""
-    compared: list[tuple[int, int, int, bool]] = []
-    rated: list[tuple[int, float]] = []
+def gather(
+    rows: Sequence[JudgedRow],
+    annotators: Mapping[str, int],
+    *,
+    device: torch.device | str = "cpu",
+) -> Judgements:
+    """The judgements of rows that stand in one batch in this order.
+
+    Annotators get their numbers from `annotators`; whoever is not in it gets the number after the
+    last.
+    """
+    compared: list[tuple[int, int, int, bool, int, int]] = []
+    rated: list[tuple[int, float, int, int]] = []
+    unknown = len(annotators)
     before = 0
     for row in rows:
-        compared += [(before + a, before + b, choice, g) for a, b, choice, g in row.comparisons]
-        rated += [(before + answer, value) for answer, value in row.ratings]
+        compared += [
+            (before + a, before + b, choice, graded, annotators.get(who, unknown), row.prompt)
+            for a, b, choice, graded, who in row.comparisons
+        ]
+        rated += [
+            (before + answer, value, annotators.get(who, unknown), row.prompt)
+            for answer, value, who in row.ratings
+        ]
         before += len(row.row.answers)
+
+    def column(table: Sequence[tuple[float, ...]], place: int, dtype: torch.dtype) -> Tensor:
+        return torch.tensor([line[place] for line in table], dtype=dtype, device=device)
+
+    answers = [(len(ids), number) for number, row in enumerate(rows) for ids in row.row.answers]
     return Judgements(
-        left=torch.tensor([one[0] for one in compared], dtype=torch.long, device=device),
-        right=torch.tensor([one[1] for one in compared], dtype=torch.long, device=device),
-        choice=torch.tensor([one[2] for one in compared], dtype=torch.long, device=device),
-        graded=torch.tensor([one[3] for one in compared], dtype=torch.bool, device=device),
-        rated=torch.tensor([one[0] for one in rated], dtype=torch.long, device=device),
-        rating=torch.tensor([one[1] for one in rated], dtype=torch.float32, device=device),
+        left=column(compared, 0, torch.long),
+        right=column(compared, 1, torch.long),
+        choice=column(compared, 2, torch.long),
+        graded=column(compared, 3, torch.bool),
+        comparer=column(compared, 4, torch.long),
+        rated=column(rated, 0, torch.long),
+        rating=column(rated, 1, torch.float32),
+        rater=column(rated, 2, torch.long),
+        length=column(answers, 0, torch.float32),
+        row=column(answers, 1, torch.long),
+        compared_prompt=column(compared, 5, torch.long),
+        rated_prompt=column(rated, 3, torch.long),
     )
+
+
+def annotators_of(rows: Sequence[JudgedRow]) -> dict[str, int]:
+    """Everybody who judged something in the rows, numbered in the order of their names."""
+    names = {who for row in rows for *_, who in row.comparisons}
+    names |= {who for row in rows for *_, who in row.ratings}
+    return {name: number for number, name in enumerate(sorted(names))}
 
 
 def _by_prompt(
@@ -163,7 +212,11 @@ def _grouped(
 
 
 def _rows(
-    prompt: Tokens, answers: Mapping[str, Tokens], shown: _Shown, groups: Sequence[Sequence[str]]
+    prompt: Tokens,
+    answers: Mapping[str, Tokens],
+    shown: _Shown,
+    groups: Sequence[Sequence[str]],
+    number: int,
 ) -> Iterator[JudgedRow]:
     """One row per group; each judgement goes with the first row that holds all it is about."""
     compared, rated = list(shown.comparisons), list(shown.ratings)
@@ -172,11 +225,16 @@ def _rows(
         yield JudgedRow(
             Row(prompt, tuple(answers[key] for key in group)),
             tuple(
-                (place[one.left_id], place[one.right_id], one.choice, one.graded)
+                (place[one.left_id], place[one.right_id], one.choice, one.graded, one.annotator)
                 for one in compared
                 if place.keys() >= {one.left_id, one.right_id}
             ),
-            tuple((place[one.response_id], one.value) for one in rated if one.response_id in place),
+            tuple(
+                (place[one.response_id], one.value, one.annotator)
+                for one in rated
+                if one.response_id in place
+            ),
+            number,
         )
         compared = [one for one in compared if not place.keys() >= {one.left_id, one.right_id}]
         rated = [one for one in rated if one.response_id not in place]

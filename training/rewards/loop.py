@@ -4,30 +4,44 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import DistributedType
+from safetensors.torch import save_file
 
-from storage.errors import InvalidOption, TooLittleData
+from storage.errors import InvalidOption, TooLittleData, TrainingFailed
 from storage.files import write_folder
 from storage.recipes import Progress
 from storage.records import PromptId, Split
-from storage.snapshots import SnapshotData
+from storage.snapshots import ComparisonRow, RatingRow, SnapshotData
 from training import backbone
 from training import checkpoints as kept
 from training.adapters import adapt
+from training.processes import accelerator_on
 from training.rewards.card import RECORD, read_record, write_record
 from training.rewards.config import Objective, RewardConfig
 from training.rewards.fitting import Fit
 from training.rewards.judgements import JudgedRow, judged_rows
 from training.rewards.likelihood import Likelihood
-from training.rewards.measures import calibrate
-from training.rewards.model import RewardModel
+from training.rewards.measures import calibrate, rewards_of
+from training.rewards.model import RewardModel, join_heads, with_heads
+from training.rewards.side_by_side import paired_rows, start_head
 
 FEWEST = 10
 """Judgements without which nothing is learned, or nothing is told by validation."""
+
+MEMBERS = "members.safetensors"
+"""The heads of an ensemble, shape (members, width), beside the one that is their mean."""
+IN_ONE_PIECE = {
+    DistributedType.NO,
+    DistributedType.MULTI_CPU,
+    DistributedType.MULTI_GPU,
+}
+"""Ways of sharing the work in which every process holds the whole model."""
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +55,7 @@ def train(
     checkpoints: Path,
     progress: Progress,
     device: str = "auto",
+    reliability: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Learn a reward from a snapshot and write it as a model folder.
 
@@ -59,6 +74,8 @@ def train(
         checkpoints: Folder for the checkpoints of this run alone.
         progress: Told every step.
         device: `auto`, `cpu`, `cuda`, ...
+        reliability: How sharply each annotator tells good from bad, 1 being typical, where
+            `config.reliability` asks for it; who is not in it counts as typical.
 
     Returns:
         The metrics that are also in the model's record.
@@ -70,20 +87,28 @@ def train(
         JobCancelled: A person stopped the job.
     """
     data = SnapshotData.open(snapshot)
-    identity = {
+    identity: dict[str, Any] = {
         "recipe": recipe,
         "config": config.model_dump(mode="json"),
         "snapshot": data.id,
         "base_fingerprint": backbone.fingerprint(config.base),
     }
+    if config.reliability:
+        identity["reliability"] = _known(reliability)
     if finished := _finished(output, identity):
         return finished
 
+    place = backbone.pick_device(device)
+    accelerator = accelerator_on(place)
+    if accelerator.num_processes > 1:
+        place = accelerator.device
+    if not accelerator.is_main_process:
+        progress = _Silent()
     torch.manual_seed(config.seed)
-    model = _model(config, backbone.pick_device(device))
     objective = _objective(config, data, progress)
+    model = _model(config, objective, place)
     rows, left_out = _rows(model, config, objective, data, Split.TRAIN)
-    likelihood = Likelihood(objective, rows).to(model.device)
+    likelihood = Likelihood(objective, rows, identity.get("reliability")).to(model.device)
     judgements = sum(map(likelihood.count, rows))
     _refuse_too_few(judgements, left_out, config, objective, data)
     validation, _ = _rows(model, config, objective, data, Split.VALIDATION)
@@ -95,11 +120,12 @@ def train(
         f"learning from {judgements} judgements; left out {left_out} of conversations with more"
         f" than {config.max_tokens} tokens"
     )
+    if config.keep_frozen:
+        _keep_frozen(model, config, [*rows, *validation], progress)
 
-    fit = Fit(config, model, likelihood, train=rows, validation=validation)
+    fit = Fit(config, model, likelihood, train=rows, validation=validation, accelerator=accelerator)
     _resume(fit, checkpoints, identity, progress)
-    _learn(fit, checkpoints, identity, progress)
-    fit.take_best()
+    _learn(fit, checkpoints if accelerator.is_main_process else None, identity, progress)
     metrics = {
         "steps": fit.step,
         "judgements": judgements,
@@ -109,20 +135,96 @@ def train(
         "best_step": fit.best.get("step", fit.step),
         **fit.best.get("measured", {}),
     }
-    record = {
-        **identity,
-        "purpose": "reward",
-        "base": config.base,
-        "adapter": config.rank > 0,
-        "simulated": data.simulated,
-        "metrics": metrics,
-        "calibration": calibrate(model, rows, config.batch_tokens),
-        "learned": likelihood.learned(),
-    }
+    weights = fit.best.get("weights") or fit.weights()
+    if accelerator.is_main_process:
+        if accelerator.distributed_type not in IN_ONE_PIECE:
+            model = _model(config, objective, place)
+        _put(weights, model, likelihood)
+        _write(
+            output,
+            config=config,
+            model=model,
+            likelihood=likelihood,
+            rows=rows,
+            record={**identity, "metrics": metrics, "simulated": data.simulated},
+        )
+    accelerator.wait_for_everyone()
+    return metrics
+
+
+def _write(
+    output: Path,
+    *,
+    config: RewardConfig,
+    model: RewardModel,
+    likelihood: Likelihood,
+    rows: Sequence[JudgedRow],
+    record: Mapping[str, Any],
+) -> None:
+    """Write the model with one head, and the heads it was made of where they are members."""
+    shares = [1 / config.members] * config.members
+    if wanted := likelihood.objective.shares:
+        # Each head counts by its share in units of its own spread; where they lie is no matter.
+        deviations = [one.std() for one in rewards_of(model, rows, config.batch_tokens)[0].T]
+        if not all(deviation > 0 for deviation in deviations):
+            raise TrainingFailed("One of the two heads gives every response the same reward.")
+        shares = [float(w / d) for w, d in zip(wanted, deviations, strict=True)]
+    apart = join_heads(model, shares)
+    calibration = calibrate(model, rows, config.batch_tokens)
     with write_folder(output) as folder:
         model.save(folder)
-        write_record(folder, record)
-    return metrics
+        if config.members > 1:
+            save_file({"heads": apart.cpu()}, folder / MEMBERS)
+        write_record(
+            folder,
+            {
+                **record,
+                "purpose": "reward",
+                "base": config.base,
+                "adapter": config.rank > 0,
+                "form": "scalar"
+                if likelihood.objective.comparison != "both_orders"
+                else "pairwise",
+                "members": config.members,
+                "calibration": calibration,
+                "learned": likelihood.learned(),
+            },
+        )
+
+
+def _known(reliability: Mapping[str, float] | None) -> dict[str, float]:
+    if reliability is None:
+        raise InvalidOption(
+            "reliability", "there is no measurement of the annotators here; leave it out", True
+        )
+    return {name: round(float(value), 6) for name, value in sorted(reliability.items())}
+
+
+@torch.no_grad()
+def _put(weights: Mapping[str, torch.Tensor], model: RewardModel, likelihood: Likelihood) -> None:
+    """Give whole weights, by the names that a `Learner` has for them, to the parts they are of."""
+    for prefix, part in (("model.", model), ("likelihood.", likelihood)):
+        for name, weight in part.named_parameters():
+            if prefix + name in weights:
+                weight.copy_(weights[prefix + name])
+
+
+def _keep_frozen(
+    model: RewardModel, config: RewardConfig, rows: Sequence[JudgedRow], progress: Progress
+) -> None:
+    spared = model.keep_frozen([one.row for one in rows], config.batch_tokens)
+    if spared:
+        progress.log(f"the lowest {spared} layers learn nothing and were run once for all passes")
+
+
+class _Silent:
+    """Progress of a process that is not the first: what it has to tell is told by that one."""
+
+    def report(self, *_: object, **__: object) -> None:
+        """Say nothing."""
+
+    def log(self, line: str) -> None:
+        """Say nothing."""
 
 
 def _finished(output: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
@@ -135,17 +237,23 @@ def _finished(output: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     return dict(record["metrics"])
 
 
-def _model(config: RewardConfig, device: torch.device) -> RewardModel:
+def _model(config: RewardConfig, objective: Objective, device: torch.device) -> RewardModel:
     # Weights that learn are kept in fp32, because small steps vanish in bf16's 8 bits. An adapter's
     # always are (peft sees to it); then what lies frozen below can have the fastest precision.
     fast = backbone.default_dtype(config.base, device)
     dtype = torch.float32 if config.rank == 0 else fast
     scalar = backbone.load_scalar(config.base, dtype=dtype, device=device)
+    if config.gradient_checkpointing:
+        scalar.activation_checkpointing_enable({"use_reentrant": False})
+    tokenizer = backbone.load_tokenizer(config.base)
+    scalar = with_heads(scalar, 2 if objective.shares else config.members, seed=config.seed)
+    if objective.form == "pairwise":
+        start_head(scalar, tokenizer, config.base)
     adapted = adapt(
         scalar, rank=config.rank, layers=config.layers, task="SEQ_CLS", base=config.base
     )
     autocast = None if fast == dtype else fast
-    model = RewardModel(adapted, backbone.load_tokenizer(config.base), autocast=autocast)
+    model = RewardModel(adapted, tokenizer, autocast=autocast)
     if config.max_tokens > model.context:
         raise InvalidOption(
             "max_tokens", f"{config.base} reads at most {model.context} tokens", config.max_tokens
@@ -198,6 +306,10 @@ def _rows(
     wanted = _drawn(config, asked)
     comparisons = [one for one in comparisons if one.prompt_id in wanted]
     ratings = [one for one in ratings if one.prompt_id in wanted]
+    if config.labels is not None and split is Split.TRAIN:
+        comparisons, ratings = _budgeted(config, objective, comparisons, ratings)
+    if objective.form == "pairwise":
+        return paired_rows(model.tokenizer, comparisons, max_tokens=config.max_tokens)
     return judged_rows(
         model.tokenizer,
         objective,
@@ -206,6 +318,27 @@ def _rows(
         max_tokens=config.max_tokens,
         row_tokens=config.batch_tokens,
     )
+
+
+def _budgeted(
+    config: RewardConfig,
+    objective: Objective,
+    comparisons: Sequence[ComparisonRow],
+    ratings: Sequence[RatingRow],
+) -> tuple[list[ComparisonRow], list[RatingRow]]:
+    """As many judgements as `config.labels` says, half of each kind where both are learned from.
+
+    Where there are not enough of one kind, the other kind makes up for it.
+    """
+    rng = random.Random(config.seed)  # noqa: S311
+    compared = list(comparisons) if objective.comparison else []
+    rated = [one for one in ratings if objective.rating and one.aspect == objective.aspect]
+    rng.shuffle(compared)
+    rng.shuffle(rated)
+    budget = config.labels or 0
+    half = budget // 2 if objective.comparison and objective.rating else budget
+    first = min(len(compared), max(half, budget - len(rated)))
+    return compared[:first], rated[: budget - first]
 
 
 def _refuse_too_few(
@@ -243,7 +376,9 @@ def _resume(fit: Fit, checkpoints: Path, identity: dict[str, Any], progress: Pro
     progress.log(f"resumed from step {step}")
 
 
-def _learn(fit: Fit, checkpoints: Path, identity: dict[str, Any], progress: Progress) -> None:
+def _learn(
+    fit: Fit, checkpoints: Path | None, identity: dict[str, Any], progress: Progress
+) -> None:
     total = len(fit.plan)
     progress.report(fit.step, total=total)
     while fit.step < total:
@@ -251,5 +386,7 @@ def _learn(fit: Fit, checkpoints: Path, identity: dict[str, Any], progress: Prog
         if fit.is_time_to_validate():
             measured |= fit.validate()
         if fit.step % fit.config.checkpoint_every == 0:
-            kept.save(checkpoints, fit.step, {"identity": identity, "fit": fit.state()})
+            state = fit.state()
+            if checkpoints is not None:
+                kept.save(checkpoints, fit.step, {"identity": identity, "fit": state})
         progress.report(fit.step, measured, total=total)

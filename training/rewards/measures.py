@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
 
 from storage.errors import TrainingFailed
 from training.batching import by_length
-from training.rewards.judgements import JudgedRow, Judgements, gather
-from training.rewards.likelihood import Likelihood
+from training.rewards.judgements import JudgedRow, Judgements
 from training.rewards.model import RewardModel
 
 CALIBRATED_ON = 256
@@ -32,26 +32,6 @@ def pair_accuracy(rewards: Tensor, judgements: Judgements) -> tuple[float, int]:
 
 
 @torch.no_grad()
-def validate(
-    model: RewardModel, likelihood: Likelihood, rows: Sequence[JudgedRow], batch_tokens: int
-) -> dict[str, float]:
-    """Loss per judgement on rows, and the pair accuracy if some comparison there is decided."""
-    losses: list[Tensor] = []
-    agreeing, decided = 0.0, 0
-    for batch in by_length([row.row.tokens for row in rows], batch_tokens):
-        members = [rows[place] for place in batch]
-        rewards = model([member.row for member in members])
-        judgements = gather(members, device=rewards.device)
-        losses.append(likelihood(rewards, judgements))
-        right, counted = pair_accuracy(rewards, judgements)
-        agreeing, decided = agreeing + right, decided + counted
-    measured = {"validation/loss": float(torch.cat(losses).mean())}
-    if decided:
-        measured["validation/pair_accuracy"] = agreeing / decided
-    return measured
-
-
-@torch.no_grad()
 def calibrate(model: RewardModel, rows: Sequence[JudgedRow], batch_tokens: int) -> dict[str, Any]:
     """Where rewards lie on responses of the snapshot, and whether they only follow length.
 
@@ -63,15 +43,8 @@ def calibrate(model: RewardModel, rows: Sequence[JudgedRow], batch_tokens: int) 
     Raises:
         TrainingFailed: All rewards are the same, so nothing was learned.
     """
-    order = np.random.default_rng(0).permutation(len(rows))
-    counts = np.cumsum([len(rows[place].row.answers) for place in order])
-    chosen = order[: int(np.searchsorted(counts, CALIBRATED_ON)) + 1]
-    some = [rows[place].row for place in chosen]
-    rewards: list[float] = []
-    lengths: list[int] = []
-    for batch in by_length([row.tokens for row in some], batch_tokens):
-        rewards += model([some[place] for place in batch]).tolist()
-        lengths += [len(ids) for place in batch for ids in some[place].answers]
+    heads, lengths = rewards_of(model, rows, batch_tokens)
+    rewards = heads.mean(1)
     std = float(np.std(rewards))
     if std < 1e-6:
         raise TrainingFailed(
@@ -88,3 +61,24 @@ def calibrate(model: RewardModel, rows: Sequence[JudgedRow], batch_tokens: int) 
             float(table["reward"].rank().corr(table["length"].rank())) if varied else None
         ),
     }
+
+
+@torch.no_grad()
+def rewards_of(
+    model: RewardModel, rows: Sequence[JudgedRow], batch_tokens: int
+) -> tuple[npt.NDArray[np.float64], list[int]]:
+    """What each head gives to about 256 answers of rows, always the same ones, shape (N, heads).
+
+    And the answers' lengths in tokens.
+    """
+    order = np.random.default_rng(0).permutation(len(rows))
+    counts = np.cumsum([len(rows[place].row.answers) for place in order])
+    chosen = order[: int(np.searchsorted(counts, CALIBRATED_ON)) + 1]
+    some = [rows[place].row for place in chosen]
+    model.eval()
+    rewards: list[list[float]] = []
+    lengths: list[int] = []
+    for batch in by_length([row.tokens for row in some], batch_tokens):
+        rewards += model.all_heads([some[place] for place in batch]).tolist()
+        lengths += [len(ids) for place in batch for ids in some[place].answers]
+    return np.array(rewards, dtype=np.float64), lengths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,23 @@ from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from training.batching import Row, collate
+from training.batching import Batch, Row, by_length, collate
+from training.frozen import FrozenLayers, Kept, free_memory
 from training.quiet import quietly
+
+SHARE_OF_MEMORY = 0.25
+"""Of what is free, at most this is used to keep hidden states."""
+FIRST_SPREAD = 0.02
+"""Standard deviation of the weights that several heads start from, so that they differ where the
+data leave it open."""
 
 
 class RewardModel(torch.nn.Module):
-    """The reward of an answer is the head's reading of the last hidden state at its end token."""
+    """The reward of an answer is the head's reading of the last hidden state at its end token.
+
+    While it learns, the head may have several rows, each with a reward of its own; the model that
+    is written has one row.
+    """
 
     def __init__(
         self,
@@ -37,6 +49,8 @@ class RewardModel(torch.nn.Module):
         self.model = model
         self.tokenizer = tokenizer
         self.autocast = autocast
+        self._frozen: FrozenLayers | None = None
+        self._kept = Kept()
 
     @property
     def device(self) -> torch.device:
@@ -49,6 +63,21 @@ class RewardModel(torch.nn.Module):
         bare: Any = self.model
         return int(bare.config.max_position_embeddings)
 
+    @property
+    def bare(self) -> Any:
+        """The scalar model itself, without PEFT around it."""
+        model: Any = self.model
+        return model.get_base_model() if isinstance(model, PeftModel) else model
+
+    @property
+    def head(self) -> torch.nn.Linear:
+        """The reward head that is in use, in fp32."""
+        score: Any = self.bare.score
+        head: torch.nn.Linear = (
+            score.modules_to_save["default"] if isinstance(self.model, PeftModel) else score
+        )
+        return head
+
     def save(self, folder: Path) -> None:
         """Write the adapter or the weights in safetensors, and the tokenizer."""
         bare: Any = self.model
@@ -59,24 +88,89 @@ class RewardModel(torch.nn.Module):
             self.tokenizer.save_pretrained(folder)
 
     def forward(self, rows: Sequence[Row]) -> Tensor:
-        """Rewards of all answers of the rows, in order, in logits and fp32, shape (N,)."""
-        bare: Any = self.model
-        if isinstance(bare, PeftModel):
-            bare = bare.get_base_model()
-        device = self.device
-        batch = collate(rows, pad=self.tokenizer.pad_token_id, dtype=bare.dtype, device=device)
-        precision = (
-            torch.autocast(device.type, self.autocast)
-            if self.autocast
-            else contextlib.nullcontext()
-        )
-        with precision:
-            hidden = bare.base_model(
-                input_ids=batch.ids,
-                position_ids=batch.positions,
-                attention_mask=batch.mask,
-                use_cache=False,
-            ).last_hidden_state
+        """Rewards of all answers of the rows, in order, in logits and fp32, shape (N,).
+
+        With several heads, their mean.
+        """
+        return self.all_heads(rows).mean(1)
+
+    def all_heads(self, rows: Sequence[Row]) -> Tensor:
+        """The reward that each head gives each answer, in logits and fp32, shape (N, heads)."""
+        batch = self._batch(rows)
+        with self._precision():
+            hidden = self._hidden(rows, batch)
         at_end = hidden[batch.row, batch.last].float()
-        rewards: Tensor = bare.score(at_end).squeeze(-1)
+        rewards: Tensor = self.bare.score(at_end)
         return rewards
+
+    def keep_frozen(self, rows: Sequence[Row], batch_tokens: int) -> int:
+        """Compute what the layers that do not learn make of rows, and keep it for later passes.
+
+        It is done in batches that depend on the rows alone, so that a resumed run keeps the same.
+
+        Returns:
+            How many layers are spared; 0 where every layer learns or memory would not do.
+        """
+        frozen = FrozenLayers(self.bare)
+        per_token = self.bare.config.hidden_size * torch.finfo(self.bare.dtype).bits // 8
+        needed = sum(row.tokens for row in rows) * per_token
+        if not frozen or needed > SHARE_OF_MEMORY * free_memory(self.device):
+            return 0
+        for places in by_length([row.tokens for row in rows], batch_tokens):
+            batch = self._batch(members := [rows[place] for place in places])
+            with self._precision():
+                self._kept.keep(members, frozen.run(partial(self._through, batch)))
+        self._frozen = frozen
+        return len(frozen)
+
+    def _hidden(self, rows: Sequence[Row], batch: Batch) -> Tensor:
+        below = self._kept.recall(rows) if self._frozen else None
+        if below is None or self._frozen is None:
+            return self._through(batch)
+        with self._frozen.skipped(below):
+            return self._through(batch)
+
+    def _through(self, batch: Batch) -> Tensor:
+        hidden: Tensor = self.bare.base_model(
+            input_ids=batch.ids,
+            position_ids=batch.positions,
+            attention_mask=batch.mask,
+            use_cache=False,
+        ).last_hidden_state
+        return hidden
+
+    def _batch(self, rows: Sequence[Row]) -> Batch:
+        pad: Any = self.tokenizer.pad_token_id
+        return collate(rows, pad=pad, dtype=self.bare.dtype, device=self.device)
+
+    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+        if self.autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.autocast)
+
+
+def with_heads(model: Any, heads: int, *, seed: int) -> Any:
+    """Give a freshly loaded scalar model so many reward heads; one is left as it is, at zero."""
+    if heads > 1:
+        old = model.score
+        model.score = torch.nn.Linear(old.in_features, heads, bias=False, dtype=torch.float32)
+        drawn = torch.randn(model.score.weight.shape, generator=torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            model.score.weight.copy_(FIRST_SPREAD * drawn)
+        model.score.to(old.weight.device)
+    return model
+
+
+@torch.no_grad()
+def join_heads(model: RewardModel, shares: Sequence[float]) -> Tensor:
+    """Make one head of several: their weighted sum, which gives the weighted sum of their rewards.
+
+    Returns:
+        The heads as they were, shape (heads, width).
+    """
+    head = model.head
+    apart = head.weight.detach().clone()
+    joined = (apart.new_tensor(list(shares)) @ apart)[None]
+    head.weight = torch.nn.Parameter(joined, requires_grad=False)
+    head.out_features = 1
+    return apart

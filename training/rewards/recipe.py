@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def reward_recipe(name: str, summary: str, config: type[RewardConfig]) -> Recipe
         checkpoints: Path,
         progress: Progress,
         device: str = "auto",
+        reliability: Mapping[str, float] | None = None,
     ) -> dict[str, Any]:
         """Learn from a snapshot and write the model; see `training.rewards.loop.train`."""
         from training.rewards.loop import train
@@ -32,6 +34,7 @@ def reward_recipe(name: str, summary: str, config: type[RewardConfig]) -> Recipe
             checkpoints=checkpoints,
             progress=progress,
             device=device,
+            reliability=reliability,
         )
 
     return Recipe(name=name, summary=summary, config=config, run=run)

@@ -1,0 +1,84 @@
+"""Two processes, started by a launcher, learn what one learns from twice the batches."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import planted
+import pytest
+from test_rewards import differ_by, train
+
+ROOT = Path(__file__).parents[2]
+OPTIONS: dict[str, Any] = {
+    "epochs": 1,
+    "batch_tokens": 256,
+    "checkpoint_every": 10,
+    "learning_rate": 3e-3,
+}
+SCRIPT = """
+import json, sys
+sys.path.insert(0, "tests/training")
+from pathlib import Path
+import planted
+from test_rewards import train
+
+snapshot, folder, options, stop_at = sys.argv[1:]
+notes = planted.Notes(stop_at=int(stop_at) or None)
+try:
+    train("combined", Path(snapshot), Path(folder), notes, **json.loads(options))
+finally:
+    if notes.steps:
+        curve = [one["loss"] for one in notes.metrics if "loss" in one]
+        (Path(folder) / f"curve{notes.steps[0]}.json").write_text(json.dumps(curve))
+"""
+
+
+def launch(
+    snapshot: Path, folder: Path, *, stop_at: int = 0, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    folder.mkdir(exist_ok=True)
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    # What accelerate's launcher runs for several GPUs; for processors it would want mpirun.
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    launcher += ["--nproc-per-node", "2"]
+    arguments = [str(snapshot), str(folder), json.dumps(OPTIONS | options), str(stop_at)]
+    return subprocess.run(
+        [*launcher, str(script), *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.timeout(600)
+def test_two_processes_are_one_with_twice_the_batches(snapshot: Path, tmp_path: Path) -> None:
+    for rank in (0, 4):
+        alone, together = tmp_path / f"alone{rank}", tmp_path / f"together{rank}"
+        notes = planted.Notes()
+        train("combined", snapshot, alone, notes, accumulate=2, rank=rank, **OPTIONS)
+        said = launch(snapshot, together, rank=rank)
+        assert said.returncode == 0, said.stderr
+        curve = json.loads((together / "curve0.json").read_text())
+        expected = [one["loss"] for one in notes.metrics if "loss" in one]
+        assert curve == pytest.approx(expected, abs=1e-5)
+        assert differ_by(alone, together) < 1e-4
+
+
+@pytest.mark.timeout(600)
+def test_two_processes_go_on_where_two_were_killed(snapshot: Path, tmp_path: Path) -> None:
+    said = launch(snapshot, tmp_path / "cut", stop_at=14)
+    assert said.returncode != 0
+    assert not (tmp_path / "cut/model").exists()
+    whole = tmp_path / "whole"
+    assert launch(snapshot, whole).returncode == 0
+    assert launch(snapshot, tmp_path / "cut").returncode == 0
+    assert (tmp_path / "cut/curve10.json").is_file()
+    assert differ_by(whole, tmp_path / "cut") <= 1e-6

@@ -1,0 +1,81 @@
+"""Weights that learn and their optimizer, the same whether one process holds them or several.
+
+Accelerate's launcher may start one process per device. With DDP each holds all weights, with FSDP2
+a part of each; a checkpoint always holds whole ones, so a run may go on in either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+
+def accelerator_on(device: torch.device) -> Accelerator:
+    """What knows of all processes. Precision and placing of weights stay with whoever trains."""
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="no", device_placement=False)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor that may be spread over processes; to be called in each of them."""
+    if isinstance(tensor, DTensor):
+        full: Tensor = tensor.full_tensor()
+        return full
+    return tensor
+
+
+class Weights:
+    """The weights of a module that learn, by name."""
+
+    def __init__(self, module: torch.nn.Module, optimizer: Any) -> None:
+        """Those that learn now, and the optimizer that changes them."""
+        self._weights = {
+            name: weight for name, weight in module.named_parameters() if weight.requires_grad
+        }
+        self._optimizer = optimizer
+
+    def parameters(self) -> list[Tensor]:
+        """They themselves."""
+        return list(self._weights.values())
+
+    def copy(self) -> dict[str, Tensor]:
+        """Whole copies of them."""
+        return {name: whole(weight.detach()).clone() for name, weight in self._weights.items()}
+
+    @torch.no_grad()
+    def put(self, weights: Mapping[str, Tensor]) -> None:
+        """Give them the values that `copy` gave."""
+        for name, weight in self._weights.items():
+            weight.copy_(_like(weight, weights[name]))
+
+    def optimizer(self) -> dict[str, dict[str, Tensor]]:
+        """What the optimizer remembers of each weight."""
+        known = self._optimizer.state
+        return {
+            name: {key: whole(value) for key, value in known[weight].items()}
+            for name, weight in self._weights.items()
+            if weight in known
+        }
+
+    def put_optimizer(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Let the optimizer remember what `optimizer` gave."""
+        for name, remembered in state.items():
+            weight = self._weights[name]
+            self._optimizer.state[weight] = {
+                # The number of steps is a scalar, and stays where the optimizer wants it.
+                key: value.clone() if key == "step" else _like(weight, value).clone()
+                for key, value in remembered.items()
+            }
+
+
+def _like(weight: Tensor, value: Tensor) -> Tensor:
+    """A whole value in the place and form of a weight."""
+    value = value.to(device=weight.device, dtype=weight.dtype)
+    if isinstance(weight, DTensor):
+        spread: Tensor = distribute_tensor(value, weight.device_mesh, weight.placements)
+        return spread
+    return value
