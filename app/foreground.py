@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.ablation import REPORT, ablation, deliver, run_ablation
 from app.kinds import job_config
 from app.progress import ConsoleProgress, utc_now
 from app.queue import complete_config
 from app.runs import frozen_prompts, publish, train_policy, train_reward
 from app.sources import ancestors
 from app.work import perform
+from evaluation.ablation_config import Ablated
 from storage.recipes import Progress, Recipe, RecipeConfig
 from storage.records import Job, JobId, JobState, Message, ProjectId, digest
 
@@ -46,7 +48,7 @@ def run_here(
         recipe: See `app.queue.enqueue`.
         config: See `app.queue.enqueue`.
         project: Whose prompts are used.
-        output: Put the model here and do not register it; None registers it.
+        output: Put the model, or what an ablation made, here and do not keep it in the store.
 
     Returns:
         What `app.work.perform` returns.
@@ -77,7 +79,7 @@ def run_here(
             recorded=False,
             output=output,
         )
-    if kind in ("reward", "policy"):
+    if kind in ("reward", "policy") or output is not None:
         shutil.rmtree(settings.folder("jobs", job.id))
     return result
 
@@ -171,6 +173,42 @@ def policy_from_file(
             device=settings.device,
         )
     return _delivered(described, workspace, output)
+
+
+def ablation_from_file(
+    config: Ablated, data: Path, *, database: Database, settings: Settings, output: Path
+) -> dict[str, Any]:
+    """Compare kinds of reward model on judgements outside of the store.
+
+    Args:
+        config: What to compare.
+        data: A file of judgements, a folder with a dataset, or a snapshot's folder.
+        database: Where registered models are named.
+        settings: Where what was interrupted is kept.
+        output: The folder for summary and report.
+
+    Returns:
+        What `app.work.perform` returns for an ablation.
+
+    Raises:
+        InvalidData: The file is missing, half-written or holds something else.
+        TooLittleData: It holds too little to learn from, or to judge by.
+        InvalidOption: It cannot fill the budgets.
+    """
+    workspace = _workspace(settings, ablation, config, data, output)
+    with database.read() as connection:
+        named = ancestors(connection, settings, config.model_dump(), purpose="reward")
+    with ConsoleProgress(ablation.name) as progress:
+        said = run_ablation(
+            Ablated.read(named.options),
+            snapshot=snapshot_of(data, workspace, progress),
+            folder=workspace,
+            progress=progress,
+            device=settings.device,
+        )
+    deliver(workspace, output)
+    shutil.rmtree(workspace)
+    return {"file": str(output / REPORT), "ablation": said}
 
 
 def snapshot_of(data: Path, workspace: Path, progress: Progress) -> Path:

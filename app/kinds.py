@@ -8,6 +8,7 @@ is queued, and what is stored says everything that the run depends on, with the 
           where the recipe learns from one; else its prompts are those of the project that fall in
           the train split
 * sample  {"policies", "prompts" or the project's, "split", "limit", "keep", and how to sample}
+* ablation  {"snapshot", "kinds", "labels", "seeds", and the options of these kinds of reward model}
 * study   {"title", "policies", "limit", "overlap", and how to sample}; the prompts are those of the
           project that fall in the test split
 
@@ -21,6 +22,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, create_model
 
+from evaluation.ablation_config import Ablated
 from storage.errors import NotFound
 from storage.recipes import RecipeConfig, find
 from training.policies import POLICIES
@@ -91,7 +93,15 @@ class StudyJob(SamplingConfig):
     ] = 3
 
 
-KINDS = ("reward", "policy", "sample", "study")
+class AblationJob(Ablated):
+    """Compare kinds of reward model on one snapshot."""
+
+    snapshot: Annotated[
+        str, Field(min_length=1, description="Snapshot to learn from and to judge by, by its id")
+    ]
+
+
+KINDS = ("reward", "policy", "ablation", "sample", "study")
 
 
 def job_config(kind: str, recipe: str) -> type[RecipeConfig]:
@@ -108,6 +118,8 @@ def job_config(kind: str, recipe: str) -> type[RecipeConfig]:
             policy = find(POLICIES, "policy recipe", recipe)
             own = SnapshotJob if policy.learns_from == "snapshot" else Registered
             base = (own, policy.config)
+        case "ablation":
+            return AblationJob
         case "sample":
             return SampleJob
         case "study":

@@ -11,12 +11,12 @@ from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from app.kinds import Registered, SampleJob, SnapshotJob, StudyJob, job_config
+from app.kinds import AblationJob, Registered, SampleJob, SnapshotJob, StudyJob, job_config
 from app.sources import ancestors, policy_source
 from storage import jobs, models, projects, snapshots
 from storage.errors import InvalidOption
 from storage.recipes import RecipeConfig
-from storage.records import Job, JobId, JobState, ProjectId
+from storage.records import Job, JobId, JobState, ProjectId, Split
 
 if TYPE_CHECKING:
     from storage.database import Connection, Database
@@ -39,7 +39,8 @@ def enqueue(
         database: Where jobs are kept.
         settings: Where models lie.
         kind: One of `app.kinds.KINDS`.
-        recipe: Which recipe of that kind; "sample" and "study" for the kinds of these names.
+        recipe: Which recipe of that kind; "ablation", "sample" and "study" for the kinds of these
+            names.
         config: Options by name; what is left out takes its default and is stored too.
         project: Whose prompts are used and whose page shows the job.
         now: When.
@@ -93,6 +94,12 @@ def complete_config(
         ancestors(connection, settings, config.model_dump(), purpose=kind)
     if isinstance(config, SnapshotJob):
         snapshot = snapshots.snapshot(connection, config.snapshot)
+        return config.model_copy(update={"snapshot": snapshot.id})
+    if isinstance(config, AblationJob):
+        ancestors(connection, settings, config.model_dump(), purpose="reward")
+        snapshot = snapshots.snapshot(connection, config.snapshot)
+        rows = {name: snapshot.rows[f"{name}/{Split.TRAIN}"] for name in ("comparisons", "ratings")}
+        config.check_enough(**rows)
         return config.model_copy(update={"snapshot": snapshot.id})
     if project is not None:
         projects.project_named(connection, project)

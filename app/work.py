@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from app.ablation import REPORT, deliver, run_ablation
 from app.answering import (
     answer_lines,
     answers_of,
@@ -21,7 +22,7 @@ from app.answering import (
     project_prompts,
     shown_texts,
 )
-from app.kinds import Registered, SampleJob, SnapshotJob, StudyJob, job_config
+from app.kinds import AblationJob, Registered, SampleJob, SnapshotJob, StudyJob, job_config
 from app.progress import utc_now
 from app.runs import frozen_prompts, publish, train_policy, train_reward
 from app.sources import ancestors
@@ -77,12 +78,12 @@ def perform(
         progress: Where to say how far it is.
         now: Clock for the records.
         recorded: False when the job has no row in the database, as in the foreground.
-        output: Put a trained model here instead of registering it.
+        output: Put a trained model, or what an ablation made, here instead of keeping it.
 
     Returns:
         What it made, as JSON: {"model": name, "metrics": ...} for reward and policy,
         {"answers": [...]} or {"prompts", "file", "new_responses", "tasks"} for sample,
-        {"study": id, "code"} for study.
+        {"study": id, "code"} for study, {"file": report, "ablation": what it says} for ablation.
 
     Raises:
         TandemError: What a person can mend, in one sentence.
@@ -94,6 +95,8 @@ def perform(
         return _sample(work, config)
     if isinstance(config, StudyJob):
         return _study(work, config)
+    if isinstance(config, AblationJob):
+        return _ablation(work, config, output=output)
     return _train(work, cast("Registered", config), recorded=recorded, output=output)
 
 
@@ -209,6 +212,23 @@ def _register(work: Work, name: str, *, recorded: bool, **known: Any) -> Model:
     with work.database.write() as connection:
         models.add_model(connection, model)
     return model
+
+
+def _ablation(work: Work, config: AblationJob, *, output: Path | None) -> dict[str, Any]:
+    with work.database.read() as connection:
+        snapshot = snapshots.snapshot(connection, config.snapshot)
+        named = ancestors(connection, work.settings, config.model_dump(), purpose="reward")
+    said = run_ablation(
+        AblationJob.read(named.options),
+        snapshot=work.settings.data_dir / snapshot.folder,
+        folder=work.folder,
+        progress=work.progress,
+        device=work.settings.device,
+    )
+    if output is not None:
+        deliver(work.folder, output)
+    folder = output or Path("jobs", work.job.id)
+    return {"file": str(folder / REPORT), "ablation": said}
 
 
 def _sample(work: Work, config: SampleJob) -> dict[str, Any]:

@@ -12,13 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import plotly.graph_objects as go
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from evaluation import figures
 from evaluation.card_figures import DRAWN
+from evaluation.report_parts import rendered
 from evaluation.statistics import Agreement, Estimate
 from evaluation.verdict import ArmComparison, StudyResult
 from storage.files import write_text
@@ -129,20 +127,10 @@ class LoopReport:
 
 def report_html(report: LoopReport) -> str:
     """The whole report as one HTML document. Everything in it that came from data is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"duration": _duration, "bytes": _bytes, "number": "{:,}".format}
     comparisons = [pair for study in report.studies for pair in study.comparisons]
-    return environment.get_template("report.html.jinja").render(
+    return rendered(
+        "report.html.jinja",
         report=report,
-        # Safe: the library's own file, and figures that `_drawn` writes as escaped JSON.
-        plotly=Markup(get_plotlyjs()),  # noqa: S704
-        draw=_drawn,
         collected_figures=_collected_figures(report.collected) if report.collected else [],
         accuracy_figure=_accuracy_figure(report.reward_models),
         win_rate_figure=_win_rate_figure(comparisons),
@@ -159,16 +147,6 @@ def write_report(report: LoopReport, target: Path) -> None:
         StorageFailed: The disk refuses.
     """
     write_text(target, report_html(report))
-
-
-def _drawn(figure: go.Figure, label: str) -> Markup:
-    """A place for a figure with its data; the script at the end of the page draws it there."""
-    # Plotly writes "<" as \u003c, so that no text in a figure can end the script element.
-    content = Markup(figure.to_json())  # noqa: S704
-    return Markup(
-        '<div class="figure" role="img" aria-label="{}" style="min-height:{}px">'
-        '<script type="application/json">{}</script></div>'
-    ).format(label, figure.layout.height, content)
 
 
 def _collected_figures(collected: Collected) -> list[tuple[str, go.Figure]]:
@@ -217,17 +195,3 @@ def _win_rate_figure(comparisons: Sequence[ArmComparison]) -> go.Figure | None:
         return None
     rows = [(f"{pair.arm} against {pair.opponent}", pair.win_rate) for pair in comparisons]
     return figures.forest(rows, unit="win rate of the first named", limits=(-0.02, 1.02))
-
-
-def _duration(seconds: float) -> str:
-    """Time as people say it: 8 s, 3 min 20 s, 1 h 05 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _bytes(size: float) -> str:
-    return f"{size / 2**20:,.0f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"

@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from app.commands.ablation import ablation
 from app.commands.home import AsJson, InHome
 from app.commands.output import note, tell, tell_json, tell_table, written_estimate
 from storage.errors import InvalidOption
 
 evaluate = App(name="evaluate", help="Measure a reward model or a file of votes.")
+evaluate.command(ablation, name="ablation")
 
 VOTES_SEED = 0
 """Of the bootstrap: the same file gives the same intervals."""
