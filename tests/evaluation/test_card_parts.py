@@ -252,6 +252,7 @@ def estimate(value: float, reach: float = 0.05) -> dict[str, Any]:
     ("accuracy", "ceiling", "said"),
     [
         (0.4, 0.8, "Counting characters does better."),
+        (0.53, 0.8, "Not clearly better than counting characters."),
         (0.58, 0.8, "Not clearly better than counting characters."),
         (0.7, None, "Clearly better than counting characters."),
         (0.7, 0.8, "Better than counting characters, and behind what annotators agree on"),
@@ -271,6 +272,15 @@ def test_the_verdict_on_pairs(accuracy: float, ceiling: float | None, said: str)
     assert f"in {accuracy:.0%}".replace("%", " %") in sentence
     assert "always choosing the shorter one is right in 55 %" in sentence
     assert ("one annotator agrees with the others in 80 %" in sentence) == bool(ceiling)
+
+
+def test_the_verdict_goes_by_the_difference_on_the_same_pairs_where_it_is_known() -> None:
+    card = {"pair_accuracy": estimate(0.62), "length_only_accuracy": estimate(0.6)}
+    assert verdict(card).startswith("Not clearly better")
+    closer = card | {"above_length_only": estimate(0.02, 0.01)}
+    assert verdict(closer).startswith("Clearly better")
+    below = card | {"above_length_only": estimate(-0.02, 0.01)}
+    assert verdict(below).startswith("Counting characters does better.")
 
 
 def test_the_verdict_on_ratings_alone_and_on_nothing() -> None:
