@@ -16,21 +16,19 @@ from numpy.typing import NDArray
 from evaluation.statistics import Estimate, clustered_mean
 from storage.errors import InvalidData
 from storage.records import digest
-from storage.snapshots import ComparisonRow, RatingRow
+from storage.snapshots import ComparisonRow
 
 _WRITTEN = {1.0: "1", 0.5: "h", 0.0: "0"}
 _READ = {mark: worth for worth, mark in _WRITTEN.items()}
 
 
-def judged_by(rows: Sequence[ComparisonRow], ratings: Sequence[RatingRow]) -> str:
-    """A name for a set of judgements, whatever their order."""
-    return digest(
-        sorted(map(_place, rows)),
-        sorted(
-            (row.prompt_id, row.response_id, row.aspect, row.annotator, row.value)
-            for row in ratings
-        ),
-    )
+def judged_by(rows: Sequence[ComparisonRow]) -> str:
+    """A name for a set of comparisons, whatever their order.
+
+    Ratings are left out of it: a model that reads two answers at once cannot be held against them,
+    and is compared all the same.
+    """
+    return digest(sorted(map(_place, rows)))
 
 
 def outcomes(rows: Sequence[ComparisonRow], correct: NDArray[np.float64]) -> str:

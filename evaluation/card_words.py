@@ -31,7 +31,8 @@ def verdict(card: Mapping[str, Any]) -> str:
         return _verdict_on_ratings(card)
     above = _estimate(card, "above_length_only")
     clearly_above = above.low > 0 if above else accuracy.low > baseline.value
-    if accuracy.value < baseline.value:
+    clearly_below = above.high < 0 if above else accuracy.high < baseline.value
+    if clearly_below:
         worth = "Counting characters does better."
     elif not clearly_above:
         worth = "Not clearly better than counting characters."

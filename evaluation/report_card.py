@@ -207,7 +207,7 @@ def reward_report_card(
         rewards by a line fitted on other prompts, in points, and `mean_absolute_error_of_constant`,
         foretelling the mean; `rated` answers. Of both: `length_correlation`, Spearman's, with
         characters; `prompts`, and of these `leaked_prompts`, which training asked too; `simulated`;
-        `judged_by`, a name for these judgements: cards with the same one can be compared;
+        `judged_by`, a name for these comparisons: cards with the same one can be compared;
         `warnings`, sentences. For figures: `rewards`, quantiles of the preferred and the other
         answers; `distributions`, of each of the `policies` that wrote them and the `kinds` of
         prompt; `by_length`, `characters` beside `rewards`; `reward_spread`, between their 5 % and
@@ -235,7 +235,7 @@ def reward_report_card(
         "prompts": len({row.prompt_id for row in every}),
         "leaked_prompts": None if seen is None else len(leaked(every, seen)),
         "simulated": Kind.SIMULATED in {row.kind for row in every},
-        "judged_by": judged_by(rows, rating_rows),
+        "judged_by": judged_by(rows),
         **_NOTHING_OF_ANSWERS,
     }
     if single_answers:

@@ -48,6 +48,8 @@ class Recipe:
     """One sentence for a menu, without a full stop."""
     config: type[RecipeConfig]
     run: Callable[..., Any]
+    foretell: Callable[..., Any] | None = None
+    """Takes what `run` takes of data and device, and says how much memory `run` would need."""
 
 
 Entry = TypeVar("Entry", bound=Recipe)

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from app.commands.home import AsJson, Home, InHome, ProjectName, project_called
 from app.commands.options import read_options, with_options
-from app.commands.output import note, tell, tell_json, written_estimate
+from app.commands.output import note, tell, tell_json, tell_table, written_estimate
 from storage.errors import InvalidOption
 from storage.recipes import Entry, Recipe, RecipeConfig, find
 
@@ -65,6 +65,10 @@ def _snapshot_command(kind: Literal["reward", "policy"], recipe: Recipe) -> Call
         output: ModelFolder = None,
         name: NewName = "",
         queue: ToQueue = False,
+        estimate: Annotated[
+            bool,
+            Parameter(negative=(), help="Only say how much memory it would take; train nothing."),
+        ] = False,
         as_json: AsJson = False,
         **typed: Any,
     ) -> None:
@@ -73,6 +77,9 @@ def _snapshot_command(kind: Literal["reward", "policy"], recipe: Recipe) -> Call
         options = read_options(recipe.config, typed)
         if (data is None) == (snapshot is None):
             raise InvalidOption("data", "name either --data or --snapshot", data and str(data))
+        if estimate:
+            _tell_memory(home, recipe, options, data or str(snapshot), as_json=as_json)
+            return
         _refuse_contradictions(data=data, output=output, queue=queue, name=name)
         if data is not None:
             _from_file(home, recipe, options, data, output, kind=kind, as_json=as_json)
@@ -93,6 +100,26 @@ def _snapshot_command(kind: Literal["reward", "policy"], recipe: Recipe) -> Call
 
     command.__doc__ = f"{recipe.summary}."
     return with_options(command, recipe.config)
+
+
+def _tell_memory(
+    home: Home, recipe: Recipe, options: RecipeConfig, source: Path | str, *, as_json: bool
+) -> None:
+    """Print what training would take at its peak, part by part, in MiB."""
+    from app.foreground import memory_needed
+
+    with home.open() as (settings, database):
+        found = memory_needed(recipe, options, source, database=database, settings=settings)
+    if as_json:
+        tell_json({"bytes": found})
+        return
+    parts = {name: size for name, size in found.items() if name not in {"total", "free"}}
+    tell_table(
+        ("at the peak", "MiB"),
+        [(name, f"{size / 2**20:.0f}") for name, size in parts.items()],
+        empty="",
+    )
+    tell(f"Altogether {found['total'] / 2**30:.1f} GiB; {found['free'] / 2**30:.1f} GiB are free.")
 
 
 def _prompts_command(recipe: Recipe) -> Callable[..., None]:

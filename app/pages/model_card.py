@@ -204,7 +204,7 @@ def _beside(model: Model, base: Model, visit: Visit) -> tuple[Cell, ...]:
     return (
         here.format(lines(name, label(model.recipe))),
         difference,
-        interval(card.get("spearman"), scale=(-1, 1), as_percent=False),
+        _interval(card, "spearman", ranks=True),
         None if error is None else f"{100 * error:.1f} points",
         None if length is None else f"{length:+.2f}".replace("-", "\u2212"),
         len(card.get("warnings", ())),

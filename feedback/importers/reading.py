@@ -225,8 +225,8 @@ class _Parts:
         named = self._named()
         if not named:
             return []
-        missing = [part for part in Split if part not in named]
-        drawn = f"; {' and '.join(missing)} drawn from train" if missing else ""
+        made = set(self.settled().values()) - named
+        drawn = f"; {' and '.join(sorted(made))} drawn from train" if made else ""
         told = [f"parts as the data has them: {', '.join(sorted(named))}{drawn}"]
         several = sum(len(parts) > 1 for parts in self._said.values())
         if several:

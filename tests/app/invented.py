@@ -254,7 +254,7 @@ def _models(
 ) -> None:
     made = (
         ("preference-1", "preference", 0.5, 2.0, 28),
-        ("absolute-1", "absolute", 0.1, 6.0, 27),
+        ("absolute-1", "absolute", -0.2, 6.0, 27),
         ("combined-1", "combined", 0.9, 0.0, 26),
     )
     data = SnapshotData.open(settings.data_dir / snapshot.folder)

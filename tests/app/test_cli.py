@@ -479,3 +479,21 @@ def test_real_files_are_imported_frozen_and_learned_from_in_part(
     assert 100 < card["pairs"] < 1000
     assert card["rated"] > 100
     assert card["length_only_accuracy"]["n"] == card["pair_accuracy"]["n"]
+
+
+def test_an_estimate_says_what_training_would_take_and_trains_nothing(
+    tandem: Command, judged: str
+) -> None:
+    asked = ("train", "reward", "combined", "--data", judged, "--base", "tiny", "--estimate")
+    found = tandem(*asked, "--json")["bytes"]
+    assert found["total"] == sum(
+        found[part] for part in ("program", "weights", "learning", "activations", "kept")
+    )
+    assert found["free"] > 0
+    assert "are free." in tandem(*asked)
+    tandem("import", judged, "--project", "mine")
+    frozen = tandem("snapshot", "create", "--project", "mine", "--json")["snapshot"]
+    stored = ("train", "reward", "preference", "--snapshot", frozen[:12], "--base", "tiny")
+    assert tandem(*stored, "--estimate", "--json")["bytes"]["weights"] > 0
+    assert tandem("models", "list", "--json") == {"models": []}
+    tandem(*asked[:2], "multi-objective", *asked[3:], code=1)

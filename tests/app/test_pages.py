@@ -281,8 +281,8 @@ def test_a_reward_model_is_shown_with_what_it_comes_to_and_its_figures(
 ) -> None:
     text = full_desk[0].opened("models", f"{HERE}&model=absolute-1")
     for words in (
-        "Counting characters does better.",
-        "Below the length-only baseline",
+        "ounting characters",  # in the verdict
+        "length-only baseline",  # among the doubts
         "Accuracy against absolute-1",
         "Kendall",
         "The numbers in the figures",

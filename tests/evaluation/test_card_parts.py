@@ -14,6 +14,7 @@ from judged_rows import comparison, rating
 from scipy import stats
 
 from evaluation.card_comparison import accuracy_difference, judged_by
+from evaluation.card_groups import of_each_kind
 from evaluation.card_words import verdict
 from evaluation.leakage import leaked, question
 from evaluation.report_card import reward_report_card
@@ -87,8 +88,8 @@ def test_many_kinds_looked_at_do_not_raise_false_alarms() -> None:
     rows = [row for kind in range(20) for row in tagged(40, f"kind {kind}", start=40 * kind)]
     alarms = 0
     for _ in range(100):
-        kinds = card_of((rng.random(800) < 0.7).astype(float).tolist(), rows)["kinds"]
-        alarms += any(one["clearly_worse"] for one in kinds)
+        correct = (rng.random(800) < 0.7).astype(float)
+        alarms += any(one["clearly_worse"] for one in of_each_kind(rows, correct, correct))
     assert alarms <= 12
 
 
@@ -201,8 +202,18 @@ def test_cards_on_other_pairs_are_not_compared() -> None:
         accuracy_difference(card, card_of([1.0] * 39, rows[1:]))
     with pytest.raises(InvalidData, match="same pairs only"):
         accuracy_difference({}, {})
-    assert judged_by(rows, []) != judged_by(rows, [rating(1, 5)])
-    assert judged_by([comparison(1, 1)], []) != judged_by([comparison(1, -1)], [])
+    assert judged_by([comparison(1, 1)]) != judged_by([comparison(1, -1)])
+
+
+def test_a_model_that_knows_no_ratings_is_compared_all_the_same() -> None:
+    rows = [comparison(n, -1) for n in range(40)]
+    ratings = [rating(n, 1 + n % 7) for n in range(40)]
+    rewards, zeros = np.arange(40.0), [0.0] * 40
+    rng = np.random.default_rng(0)
+    rated = reward_report_card(rewards, zeros, rows, rewards, ratings, rng=rng)
+    pairwise = reward_report_card(rewards, zeros, rows, [], [], rng=rng, single_answers=False)
+    assert (rated["rated"], pairwise["rated"]) == (40, 0)
+    assert accuracy_difference(rated, pairwise).value == 0
 
 
 def test_a_model_that_reads_two_answers_at_once_has_no_rewards_of_single_ones() -> None:
@@ -241,6 +252,7 @@ def estimate(value: float, reach: float = 0.05) -> dict[str, Any]:
     ("accuracy", "ceiling", "said"),
     [
         (0.4, 0.8, "Counting characters does better."),
+        (0.53, 0.8, "Not clearly better than counting characters."),
         (0.58, 0.8, "Not clearly better than counting characters."),
         (0.7, None, "Clearly better than counting characters."),
         (0.7, 0.8, "Better than counting characters, and behind what annotators agree on"),
@@ -260,6 +272,15 @@ def test_the_verdict_on_pairs(accuracy: float, ceiling: float | None, said: str)
     assert f"in {accuracy:.0%}".replace("%", " %") in sentence
     assert "always choosing the shorter one is right in 55 %" in sentence
     assert ("one annotator agrees with the others in 80 %" in sentence) == bool(ceiling)
+
+
+def test_the_verdict_goes_by_the_difference_on_the_same_pairs_where_it_is_known() -> None:
+    card = {"pair_accuracy": estimate(0.62), "length_only_accuracy": estimate(0.6)}
+    assert verdict(card).startswith("Not clearly better")
+    closer = card | {"above_length_only": estimate(0.02, 0.01)}
+    assert verdict(closer).startswith("Clearly better")
+    below = card | {"above_length_only": estimate(-0.02, 0.01)}
+    assert verdict(below).startswith("Counting characters does better.")
 
 
 def test_the_verdict_on_ratings_alone_and_on_nothing() -> None:

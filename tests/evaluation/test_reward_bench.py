@@ -143,6 +143,8 @@ def test_ties_by_hand() -> None:
     # Margins -1 and 1, spread 2: only the right answers to the tied question lie above the wrong
     # one; tanh(-1 / 2 - 1) = -0.9051483.
     assert ties(([0], [1]), ([2, 0], [-1])) == pytest.approx(0.3 - 0.009051483)
+    # Margins 3 and 1, spread 2: the tied question alone spoils both last terms; tanh(1 / 2 - 1).
+    assert ties(([3], [0]), ([3, 1], [0])) == pytest.approx(0.6 - 0.004621172)
     # Right answers alike: the quotient is infinite. All alike: nothing is right, and 0 / 0 is 0.
     assert ties(([1], [0]), ([1, 1], [0])) == pytest.approx(1.01)
     assert ties(([1], [1]), ([1, 1], [1])) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import InvalidOption, StorageFailed
-from storage.files import make_folder, write_folder, write_text
+from storage.files import make_folder, write_folder, write_lines, write_text
 
 
 def names(folder: Path) -> set[str]:
@@ -184,3 +185,23 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
 def test_an_error_of_another_kind_while_writing_keeps_its_words(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="File name too long"):
         write_text(tmp_path / ("x" * 400), "new")
+
+
+def test_lines_are_compressed_where_the_name_says_so_and_always_alike(tmp_path: Path) -> None:
+    for name in ("one.jsonl.gz", "other.jsonl.gz"):
+        write_lines(tmp_path / name, (f"{number}\n" for number in range(3)))
+    one, other = ((tmp_path / name).read_bytes() for name in ("one.jsonl.gz", "other.jsonl.gz"))
+    assert one == other
+    assert gzip.decompress(one) == b"0\n1\n2\n"
+
+
+def test_a_file_that_breaks_off_changes_nothing(tmp_path: Path) -> None:
+    def breaking() -> Iterator[str]:
+        yield "half"
+        raise ValueError("no more")
+
+    (tmp_path / "kept.gz").write_text("before", encoding="utf-8")
+    with pytest.raises(ValueError, match="no more"):
+        write_lines(tmp_path / "kept.gz", breaking())
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.gz"]
+    assert (tmp_path / "kept.gz").read_text("utf-8") == "before"

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import InvalidData
-from storage.parquet import Column, read_rows, write_rows
+from storage.parquet import (
+    Column,
+    RowWriter,
+    columns_of,
+    columns_with,
+    no_columns,
+    read_rows,
+    widened,
+    write_rows,
+)
 
 COLUMNS: dict[str, Column] = {
     "text": str,
@@ -68,3 +77,30 @@ def test_half_a_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(InvalidData, match="not a whole Parquet file"):
         list(read_rows(path))
+
+
+@settings(deadline=None)
+@given(batches=st.lists(rows, max_size=4))
+def test_columns_found_in_the_rows_hold_them(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[dict[str, Any]]]
+) -> None:
+    path = tmp_path_factory.mktemp("found") / "file.parquet"
+    columns = no_columns()
+    for batch in batches:
+        if batch:
+            columns = widened(columns, batch)
+    every = [row for batch in batches for row in batch]
+    with RowWriter(path, columns) as file:
+        for row in every:
+            file.add(row)
+    assert columns_of(path).names == columns.names
+    if columns.names:  # rows without any column are no rows
+        assert list(read_rows(path)) == every
+
+
+def test_of_two_columns_of_one_name_the_new_one_stays_in_its_place() -> None:
+    old = widened(no_columns(), [{"a": 1, "b": "x"}])
+    new = widened(no_columns(), [{"c": True, "a": 0.5}])
+    both = columns_with(old, new)
+    assert both.names == ["a", "b", "c"]
+    assert [str(kind) for kind in both.types] == ["double", "string", "bool"]

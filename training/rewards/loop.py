@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from accelerate.utils import DistributedType
 from safetensors.torch import save_file
+from transformers import PreTrainedTokenizerBase
 
 from storage.errors import InvalidOption, TooLittleData, TrainingFailed
 from storage.files import write_folder
@@ -20,6 +21,7 @@ from storage.snapshots import SnapshotData
 from training import backbone
 from training import checkpoints as kept
 from training.adapters import adapt
+from training.frozen import free_memory
 from training.processes import accelerator_on
 from training.rewards.budget import drawn_prompts, within_budget
 from training.rewards.card import finished_metrics, write_record
@@ -28,6 +30,7 @@ from training.rewards.fitting import Fit
 from training.rewards.judgements import JudgedRow, judged_rows
 from training.rewards.likelihood import Likelihood
 from training.rewards.measures import calibrate, rewards_of
+from training.rewards.memory import MemoryEstimate, estimate
 from training.rewards.model import RewardModel, join_heads, with_heads
 from training.rewards.side_by_side import paired_rows, start_head
 
@@ -42,6 +45,9 @@ IN_ONE_PIECE = {
     DistributedType.MULTI_GPU,
 }
 """Ways of sharing the work in which every process holds the whole model."""
+
+SHARE_OF_FREE = 0.9
+"""Of the free memory, what training may plan to take before it computes twice to save some."""
 
 log = logging.getLogger(__name__)
 
@@ -104,14 +110,13 @@ def train(
         place = accelerator.device
     if not accelerator.is_main_process:
         progress = _Silent()
-    torch.manual_seed(config.seed)
     objective = _objective(config, data, progress)
-    model = _model(config, objective, place)
-    rows, left_out = _rows(model, config, objective, data, Split.TRAIN)
-    likelihood = Likelihood(objective, rows, identity.get("reliability")).to(model.device)
+    tokenizer = backbone.load_tokenizer(config.base)
+    rows, left_out = _rows(tokenizer, config, objective, data, Split.TRAIN)
+    likelihood = Likelihood(objective, rows, identity.get("reliability")).to(place)
     judgements = sum(map(likelihood.count, rows))
     _refuse_too_few(judgements, left_out, config, objective, data)
-    validation, _ = _rows(model, config, objective, data, Split.VALIDATION)
+    validation, _ = _rows(tokenizer, config, objective, data, Split.VALIDATION)
     to_validate = sum(map(likelihood.count, validation))
     if to_validate < FEWEST:
         progress.log(f"too few judgements to validate on ({to_validate}); keeping the last weights")
@@ -120,6 +125,13 @@ def train(
         f"learning from {judgements} judgements; left out {left_out} of conversations with more"
         f" than {config.max_tokens} tokens"
     )
+    twice = config.gradient_checkpointing
+    if twice is None:
+        twice = _is_short_of_memory(config, objective, [*rows, *validation], tokenizer, place)
+        if twice:
+            progress.log("memory is short: each layer's states are computed twice")
+    torch.manual_seed(config.seed)
+    model = _model(config, objective, place, checkpointing=twice)
     if config.keep_frozen:
         _keep_frozen(model, config, [*rows, *validation], progress)
 
@@ -227,13 +239,61 @@ class _Silent:
         """Say nothing."""
 
 
-def _model(config: RewardConfig, objective: Objective, device: torch.device) -> RewardModel:
+def foretell(config: RewardConfig, *, snapshot: Path, device: str = "auto") -> MemoryEstimate:
+    """How much memory training would take; nothing is trained, and no weights are loaded.
+
+    Args:
+        config: As for `train`.
+        snapshot: Folder of the snapshot.
+        device: As for `train`.
+
+    Raises:
+        TooLittleData: Nothing is there to learn from.
+        InvalidOption: There is no such device.
+    """
+    data = SnapshotData.open(snapshot)
+    objective = _objective(config, data, _Silent())
+    tokenizer = backbone.load_tokenizer(config.base)
+    rows, left_out = _rows(tokenizer, config, objective, data, Split.TRAIN)
+    judgements = sum(map(Likelihood(objective, rows).count, rows))
+    _refuse_too_few(judgements, left_out, config, objective, data)
+    validation, _ = _rows(tokenizer, config, objective, data, Split.VALIDATION)
+    return estimate(
+        config,
+        [one.row for one in (*rows, *validation)],
+        tokenizer,
+        heads=2 if objective.shares else config.members,
+        device=backbone.pick_device(device),
+        checkpointing=bool(config.gradient_checkpointing),
+    )
+
+
+def _is_short_of_memory(
+    config: RewardConfig,
+    objective: Objective,
+    rows: Sequence[JudgedRow],
+    tokenizer: PreTrainedTokenizerBase,
+    device: torch.device,
+) -> bool:
+    needed = estimate(
+        config,
+        [one.row for one in rows],
+        tokenizer,
+        heads=2 if objective.shares else config.members,
+        device=device,
+    )
+    return needed.total - needed.program > SHARE_OF_FREE * free_memory(device)
+
+
+def _model(
+    config: RewardConfig, objective: Objective, device: torch.device, *, checkpointing: bool = False
+) -> RewardModel:
     # Weights that learn are kept in fp32, because small steps vanish in bf16's 8 bits. An adapter's
     # always are (peft sees to it); then what lies frozen below can have the fastest precision.
     fast = backbone.default_dtype(config.base, device)
     dtype = torch.float32 if config.rank == 0 else fast
     scalar = backbone.load_scalar(config.base, dtype=dtype, device=device)
-    if config.gradient_checkpointing:
+    if checkpointing:
         scalar.activation_checkpointing_enable({"use_reentrant": False})
     tokenizer = backbone.load_tokenizer(config.base)
     scalar = with_heads(scalar, 2 if objective.shares else config.members, seed=config.seed)
@@ -278,7 +338,7 @@ def _objective(config: RewardConfig, data: SnapshotData, progress: Progress) -> 
 
 
 def _rows(
-    model: RewardModel,
+    tokenizer: PreTrainedTokenizerBase,
     config: RewardConfig,
     objective: Objective,
     data: SnapshotData,
@@ -297,9 +357,9 @@ def _rows(
             seed=config.seed,
         )
     if objective.form == "pairwise":
-        return paired_rows(model.tokenizer, comparisons, max_tokens=config.max_tokens)
+        return paired_rows(tokenizer, comparisons, max_tokens=config.max_tokens)
     return judged_rows(
-        model.tokenizer,
+        tokenizer,
         objective,
         comparisons,
         ratings,

@@ -37,4 +37,10 @@ def reward_recipe(name: str, summary: str, config: type[RewardConfig]) -> Recipe
             reliability=reliability,
         )
 
-    return Recipe(name=name, summary=summary, config=config, run=run)
+    def foretell(config: RewardConfig, *, snapshot: Path, device: str = "auto") -> Any:
+        """How much memory that would take; see `training.rewards.loop.foretell`."""
+        from training.rewards import loop
+
+        return loop.foretell(config, snapshot=snapshot, device=device)
+
+    return Recipe(name=name, summary=summary, config=config, run=run, foretell=foretell)

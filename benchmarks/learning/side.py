@@ -1,0 +1,86 @@
+"""The driver's view of a side: a process that takes a step when told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parents[1]
+
+
+class Side:
+    """One side of the comparison."""
+
+    def __init__(
+        self, name: str, job: dict[str, Any], folder: Path, trl: Path | None = None
+    ) -> None:
+        """Start it.
+
+        Args:
+            name: What the rows call it.
+            job: What it is to do; see reward_training.py.
+            folder: For its log.
+            trl: Interpreter of TRL's environment; None for Tandem's side.
+        """
+        self.name = name
+        self._job = job
+        self._log = folder / f"{name}.log"
+        self._process = subprocess.Popen(
+            [trl or sys.executable, "-m", "learning.trl" if trl else "learning.tandem"],
+            cwd=HERE,
+            env=os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log.open("w", encoding="utf-8"),
+            text=True,
+        )
+        self.said: list[dict[str, Any]] = []
+        """What it said before its first step and after each."""
+
+    def begin(self) -> None:
+        """Give it its job, and wait until it stands before its first step."""
+        self._tell(json.dumps(self._job))
+        self.said.append(self._hear())
+
+    def turn(self) -> bool:
+        """Let it take its next step, if there is one; the last is looked at closely."""
+        left = self._steps - (len(self.said) - 1)
+        if left:
+            self._tell("go" if left > 1 else "profile")
+            self.said.append(self._hear())
+        return left > 1
+
+    def end(self) -> dict[str, Any]:
+        """Let it come to its end, and hear what it learned."""
+        self._tell("go" if self._steps == self.said[0]["steps"] else "stop")
+        learned = self._hear()
+        self._process.communicate()
+        return learned
+
+    def kill(self) -> None:
+        """Leave nothing running."""
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def _steps(self) -> int:
+        steps: int = self.said[0]["steps"]
+        return min(steps, self._job["few"] or steps)
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def _hear(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            said = self._log.read_text(encoding="utf-8")[-3000:]
+            raise RuntimeError(f"{self.name} ended before its time:\n{said}")
+        heard: dict[str, Any] = json.loads(line)
+        return heard
