@@ -62,7 +62,11 @@ def test_accuracies_and_differences_by_hand() -> None:
     assert found.length_only_accuracy.value == pytest.approx(1 / 2)
     assert preference.above_length_only.value == pytest.approx(11 / 16 - 1 / 2)
     assert (found.pairs, found.ties, found.prompts, found.left_out) == (4, 1, 3, 0)
-    assert compare([trial([1] * 5)], ROWS, longer=False).length_only_direction == "shorter"
+    # Of the first three it is preferred in one.
+    for longer, share in ((True, 1 / 3), (False, 2 / 3)):
+        three = compare([trial([1] * 3)], ROWS[:3], longer=longer)
+        assert three.length_only_accuracy.value == pytest.approx(share)
+        assert three.length_only_direction == ("longer" if longer else "shorter")
     assert found.gains == ()
 
 
@@ -115,6 +119,10 @@ def test_kinds_are_compared_on_the_seeds_that_both_have() -> None:
     assert [one.seeds for one in found.accuracies] == [(0, 1), (0,)]
     (difference,) = found.differences
     assert difference.by_seed == pytest.approx((-1 / 4,))
+    (turned,) = compare(
+        [trial([1] * 5), trial([1] * 5, "combined"), trial([-1] * 5, "combined", seed=1)], ROWS
+    ).differences
+    assert turned.by_seed == (0,)
     doubts = warnings(found)
     assert "2 models are still to be trained; the figures are of the rest." in doubts
     assert "There is no model of combined, 100 labels, seed 1: it diverged." in doubts
