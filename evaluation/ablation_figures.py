@@ -24,11 +24,11 @@ def learning_curves(found: Ablation) -> go.Figure:
     and the ceiling are lines from side to side.
     """
     figure = go.Figure()
-    for kind, colour in zip(found.kinds, COLOURS, strict=False):
+    for place, (kind, colour) in enumerate(zip(found.kinds, COLOURS, strict=False)):
         known = [one for one in found.accuracies if one.kind == kind]
         if len(known) > 1:
             _band(figure, known, colour)
-        _line(figure, known, colour)
+        _line(figure, known, colour, aside=_aside(found, place))
     _seeds(figure, found)
     room = 1.35 if len(found.labels) > 1 else 2.0
     ends = [found.labels[0] / room, found.labels[-1] * room]
@@ -86,10 +86,10 @@ def _band(figure: go.Figure, known: list[Accuracy], colour: str) -> None:
     )
 
 
-def _line(figure: go.Figure, known: list[Accuracy], colour: str) -> None:
+def _line(figure: go.Figure, known: list[Accuracy], colour: str, *, aside: float) -> None:
     alone = len(known) == 1
     figure.add_scatter(
-        x=[one.labels for one in known],
+        x=[aside * one.labels for one in known],
         y=[one.pair_accuracy.value for one in known],
         mode="lines+markers",
         name=escape(known[0].kind),
@@ -103,18 +103,25 @@ def _line(figure: go.Figure, known: list[Accuracy], colour: str) -> None:
             "color": colour,
             "visible": alone,
         },
-        customdata=[[one.pair_accuracy.low, one.pair_accuracy.high] for one in known],
+        customdata=[
+            [one.pair_accuracy.low, one.pair_accuracy.high, number(one.labels)] for one in known
+        ],
         hovertemplate=(
-            "%{x:,} labels: %{y:.1%} [%{customdata[0]:.1%}, %{customdata[1]:.1%}]"
+            "%{customdata[2]} labels: %{y:.1%} [%{customdata[0]:.1%}, %{customdata[1]:.1%}]"
             f"<extra>{escape(known[0].kind)}</extra>"
         ),
     )
 
 
+def _aside(found: Ablation, place: int) -> float:
+    """What the labels are multiplied by to draw a kind: alone, budgets hide each other's points."""
+    return 1.15 ** (place - (len(found.kinds) - 1) / 2) if len(found.labels) == 1 else 1.0
+
+
 def _seeds(figure: go.Figure, found: Ablation) -> None:
     """Above the bands, so that a finger can reach them; the kinds beside each other."""
     for place, (kind, colour) in enumerate(zip(found.kinds, COLOURS, strict=False)):
-        aside = 1.03 ** (place + 1)
+        aside = _aside(found, place) * 1.03 ** (1 if len(found.labels) == 1 else place + 1)
         points = [
             (one.labels, accuracy, seed)
             for one in found.accuracies

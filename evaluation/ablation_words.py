@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import comb
 from typing import Any
 
 from evaluation.ablation import Ablation, Accuracy, Difference
@@ -59,10 +60,14 @@ def at_budget(found: Ablation, labels: int) -> str:
         )
         for kind in dict.fromkeys(one.kind for one in clear)
     ]
-    parts += [
-        f"{one.kind} and {one.other} cannot be told apart ({_unclear(found, one)})"
-        for one in unclear
-    ]
+    alike = [kind for kind in found.kinds if any(kind in (one.kind, one.other) for one in unclear)]
+    if len(unclear) == comb(len(alike), 2) > 1:
+        parts.append(f"{in_words(alike)} cannot be told apart")
+    else:
+        parts += [
+            f"{one.kind} and {one.other} cannot be told apart ({_unclear(found, one)})"
+            for one in unclear
+        ]
     return f"{place} {'; '.join(parts)}."
 
 

@@ -206,6 +206,16 @@ def test_a_difference_that_many_looks_may_explain_is_told_so() -> None:
     )
 
 
+def test_several_kinds_that_cannot_be_told_apart_are_named_together() -> None:
+    kinds = {"preference": 0.6, "absolute": 0.6, "combined": 0.75, "pairwise": 0.6}
+    found, _ = made(kinds=kinds, labels=[500])
+    assert re.match(
+        r"With 500 labels combined beats preference by .*, absolute by .* and pairwise by [^;]*;"
+        r" preference, absolute and pairwise cannot be told apart\. ",
+        verdict(found),
+    )
+
+
 def test_one_kind_has_a_learning_curve_and_no_differences() -> None:
     found, _ = made(kinds={"combined": 0.6})
     assert found.differences == ()
@@ -347,6 +357,8 @@ def test_curves_show_each_kind_its_band_its_seeds_and_what_to_beat() -> None:
     alone = learning_curves(made(labels=[500])[0])
     assert not any(trace.fill for trace in alone.data)
     assert alone.data[0].error_y.visible
+    beside = [trace.x[0] for trace in alone.data[:3]]
+    assert beside[0] < beside[1] == 500 < beside[2]
 
 
 def test_differences_are_drawn_in_points_the_largest_budget_first() -> None:
