@@ -432,6 +432,7 @@ def test_the_interface_is_described_to_researchers(web: Web, mira: TestClient) -
             "known",
             "study/{code}/enter",
             "projects/{name}/export/{form}",
+            "score",
             "health",
         )
     }
