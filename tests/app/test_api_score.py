@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pretenders
 import pytest
+from event_loop import finished
 from fastapi.testclient import TestClient
 from served import Web, open_plain_web
 
@@ -222,7 +223,7 @@ def test_one_is_scored_at_a_time_and_nobody_else_waits_for_it(
             going.set()
             return [(await one).status_code for one in asked]
 
-    statuses = asyncio.run(run())
+    statuses = finished(run())
     assert sorted(statuses) == [200] * MOST_WAITING + [503] * 3
     assert at_once == [1] * MOST_WAITING
 

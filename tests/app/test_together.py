@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
+from event_loop import finished
 from sqlalchemy import event, insert, text
 
 from app.together import BATCHES, MOST, Together
@@ -39,12 +39,6 @@ def refuses(job: Job) -> Job:
         raise InvalidAnswer("no")
 
     return changed
-
-
-def finished(work: Coroutine[Any, Any, list[Any]]) -> list[Any]:
-    """What it gives, in a thread of its own: Playwright keeps an event loop running in this one."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
 
 
 def all_at_once(database: Database, jobs: list[Job]) -> list[Any]:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from storage.recipes import RecipeConfig
 from storage.records import HIGHEST_RATING, LOWEST_RATING
+from training.options import BatchTokens, Layers, MaxTokens, Rank, Seed
 from training.places import DEFAULT_BASE
 
 
@@ -41,20 +42,10 @@ class SFTConfig(RecipeConfig):
         float,
         Field(gt=0, le=1e-1, description="Peak AdamW step; whole weights want a tenth of it"),
     ] = 2e-4
-    rank: Annotated[
-        int, Field(ge=0, le=512, description="Rank of the LoRA adapter; 0 trains every weight")
-    ] = 16
-    layers: Annotated[
-        int | None,
-        Field(ge=1, description="Train at most this many top layers, faster; empty trains all"),
-    ] = None
-    batch_tokens: Annotated[
-        int, Field(ge=64, le=1 << 20, description="Tokens per step, padding included")
-    ] = 1024
-    max_tokens: Annotated[
-        int,
-        Field(ge=8, le=1 << 20, description="Longer conversations are left out, never cut"),
-    ] = 1024
+    rank: Rank = 16
+    layers: Layers = None
+    batch_tokens: BatchTokens = 1024
+    max_tokens: MaxTokens = 1024
     checkpoint_every: Annotated[
         int,
         Field(
@@ -63,7 +54,7 @@ class SFTConfig(RecipeConfig):
             " validated, as is the end of each pass",
         ),
     ] = 50
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="The same seed gives the same run")] = 0
+    seed: Seed = 0
 
     @field_validator("min_rating")
     @classmethod
@@ -155,7 +146,7 @@ class PPOConfig(RecipeConfig):
     probe_every: Annotated[
         int, Field(ge=1, description="Steps between sample answers to the first four prompts")
     ] = 10
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="The same seed gives the same run")] = 0
+    seed: Seed = 0
 
     @field_validator("rewards")
     @classmethod

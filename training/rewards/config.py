@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from storage.recipes import RecipeConfig
+from training.options import BatchTokens, Labels, Layers, MaxTokens, Prompts, Rank, Seed
 from training.places import DEFAULT_BASE
 
 Comparisons = Literal["ordinal", "bradley_terry", "margin", "scaled"]
@@ -56,20 +57,10 @@ class RewardConfig(RecipeConfig):
     weight_decay: Annotated[
         float, Field(ge=0, le=1, description="AdamW pull of weights towards 0")
     ] = 0.01
-    rank: Annotated[
-        int, Field(ge=0, le=512, description="Rank of the LoRA adapter; 0 trains every weight")
-    ] = 8
-    layers: Annotated[
-        int | None,
-        Field(ge=1, description="Train at most this many top layers, faster; empty trains all"),
-    ] = 8
-    batch_tokens: Annotated[
-        int, Field(ge=64, le=1 << 20, description="Tokens per step, padding included")
-    ] = 1024
-    max_tokens: Annotated[
-        int,
-        Field(ge=8, le=1 << 20, description="Longer conversations are left out, never cut"),
-    ] = 1024
+    rank: Rank = 8
+    layers: Layers = 8
+    batch_tokens: BatchTokens = 1024
+    max_tokens: MaxTokens = 1024
     accumulate: Annotated[
         int, Field(ge=1, le=4096, description="Batches whose gradients make one step")
     ] = 1
@@ -119,23 +110,9 @@ class RewardConfig(RecipeConfig):
     checkpoint_every: Annotated[
         int, Field(ge=1, description="Steps between checkpoints, from which a killed run goes on")
     ] = 50
-    prompts: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            description="Learn from so many prompts, drawn by the seed, and validate on as many;"
-            " empty takes all",
-        ),
-    ] = None
-    labels: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            description="Learn from so many judgements, drawn by the seed prompt by prompt; empty"
-            " takes all",
-        ),
-    ] = None
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="The same seed gives the same run")] = 0
+    prompts: Prompts = None
+    labels: Labels = None
+    seed: Seed = 0
 
     @property
     def objective(self) -> Objective:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from storage.recipes import RecipeConfig
+from training.options import BatchTokens, Labels, MaxTokens, Prompts, Seed
 from training.places import DEFAULT_BASE
 
 
@@ -35,33 +36,14 @@ class MultiObjectiveConfig(RecipeConfig):
         float, Field(ge=0, le=10, description="AdamW pull of the gate's weights towards 0")
     ] = 0.1
     width: Annotated[int, Field(ge=1, le=4096, description="Hidden units of the gate")] = 32
-    batch_tokens: Annotated[
-        int, Field(ge=64, le=1 << 20, description="Tokens read at once, padding included")
-    ] = 1024
-    max_tokens: Annotated[
-        int,
-        Field(ge=8, le=1 << 20, description="Longer conversations are left out, never cut"),
-    ] = 1024
+    batch_tokens: BatchTokens = 1024
+    max_tokens: MaxTokens = 1024
     checkpoint_every: Annotated[
         int,
         Field(
             ge=1, description="Batches read between checkpoints, from which a killed run goes on"
         ),
     ] = 50
-    prompts: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            description="Learn from so many prompts, drawn by the seed, and validate on as many;"
-            " empty takes all",
-        ),
-    ] = None
-    labels: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            description="Learn from so many judgements, drawn by the seed, half of them comparisons"
-            " where there are enough; empty takes all",
-        ),
-    ] = None
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="The same seed gives the same run")] = 0
+    prompts: Prompts = None
+    labels: Labels = None
+    seed: Seed = 0
