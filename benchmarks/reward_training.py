@@ -1,32 +1,32 @@
 """Tandem's reward-model training beside TRL's RewardTrainer: speed, memory and what is learned.
 
     python benchmarks/reward_training.py [--quick] [--json] [--trl-python TRL_VENV/bin/python]
-        [--data FILE ...] [--model FOLDER] [--pairs 64] [--test-pairs 96]
+        [--data FILE ...] [--model FOLDER] [--pairs 64] [--test-pairs 64] [--batch 8]
 
-Both sides get one model (the default one, SmolLM2-135M-Instruct), a LoRA adapter of rank 8 on all
-linear maps of all layers, the same real pairs for one epoch, eight pairs to a step, bf16, first
-without and then with gradient checkpointing (four steps of it: the arithmetic is the same). Each is
-a process of its own; they take steps in turns, and the first step of each warms it up and is not
-counted, nor is the last, which is looked at operator by operator. TRL runs with its defaults: fp32
-weights under bf16 autocast, random batches padded to their longest answer. A third side is TRL
-with its weights in bf16, for some steps. Tandem runs its recipe `preference` (Bradley-Terry), whose
-batches are tokens; several make one step, so that an epoch takes as many steps as TRL's.
+Both sides get one model (by default SmolLM2-135M-Instruct), a LoRA adapter of rank 8 on all linear
+maps of all layers, the same real pairs for one epoch, eight pairs to a step, and bf16; first
+without gradient checkpointing, then with it on half of the pairs. Each is a process of its own, and
+they take their steps in turns. The first step of each warms it up and the last is looked at
+operator by operator; neither counts. TRL runs with its defaults: fp32 weights under bf16 autocast
+(--trl-weights bfloat16 for the other choice), batches drawn at random and padded to their longest
+answer. Tandem runs its recipe `preference` with Bradley and Terry's loss. Its batches are tokens;
+so many of them make one step that the epoch takes about as many steps as TRL's.
 
 TRL needs an environment of its own, named by --trl-python or TANDEM_TRL_PYTHON: python3.11 -m venv
 TRL_VENV, then TRL_VENV/bin/pip install torch==2.13.0 trl==1.16.0 peft==0.21.2 transformers==5.23.0
 datasets==5.2.0 accelerate==1.15.0. Without it its rows are left out and `peer_missing` says why.
 
-A row says: pairs per second and per processor second, tokens read with and without padding, memory
-before the first step and the most ever held (of the process, or on the accelerator if there is
-one; libraries and weights included), the mean loss in the first and last quarter of the steps,
-the accuracy on held-out pairs, and where the time of a step goes. `share_of_ceiling` is the
-arithmetic that the model needs for the tokens that are no padding, over what the machine does in
-large bf16 products (fp32 where it has no fast bf16). Ratios are ours over the peer's, the worst of
-all settings; `difference` is our accuracy less the peer's, on the same pairs.
+A row says: pairs per second and per processor second, tokens that a pair takes and the share of
+padding, GiB before the first step and the most ever held (by the process, libraries and weights
+included, or on the accelerator if there is one), the mean loss of the first two and of the last
+three steps, the accuracy on held-out pairs and how far ours lies above it, and where the time of a
+step goes. `share_of_ceiling` is the arithmetic that the model needs for the tokens that are no
+padding, over the rate of large products in the same precision, measured in the same process.
+Ratios are ours over the peer's, the worst of all settings; `beside` has each of them.
 
-Where a CUDA device is at hand both sides run on it. --model also takes random-smollm2-135m,
-random-llama-1b and random-llama-8b: those shapes with random weights and the tokenizer of
---tokenizer; they have no accuracy.
+Where a CUDA device is at hand both sides run on it; give it larger steps then (--pairs, --batch,
+--batch-tokens). --model also takes random-smollm2-135m, random-llama-1b and random-llama-8b: those
+shapes with random weights and the tokenizer of --tokenizer; they have no accuracy.
 """
 
 from __future__ import annotations
@@ -51,8 +51,6 @@ from training import backbone
 SHARED = Path(__file__).parents[2] / "shared/data"
 DATA = [SHARED / "both_alpaca_eval.jsonl.gz", SHARED / "pairs_hh_harmless_test.jsonl.gz"]
 RANK, LONGEST, LEARNING_RATE = 8, 1023, 3e-4
-FEW = 6
-"""Steps where only speed and memory are asked for: the first and the last do not count."""
 
 
 def main() -> None:
@@ -70,13 +68,20 @@ def main() -> None:
     )
     parser.add_argument("--model", default=backbone.DEFAULT_BASE, help="a folder, or random-...")
     parser.add_argument("--tokenizer", default=backbone.DEFAULT_BASE, help="of a random model")
-    parser.add_argument("--pairs", type=int, default=72, help="to learn from, of each file")
-    parser.add_argument("--test-pairs", type=int, default=96, help="held out, of each file")
+    parser.add_argument(
+        "--trl-weights", choices=("float32", "bfloat16"), default="float32", help="TRL's default"
+    )
+    parser.add_argument("--pairs", type=int, default=64, help="to learn from, of each file")
+    parser.add_argument("--test-pairs", type=int, default=64, help="held out, of each file")
     parser.add_argument("--batch", type=int, default=8, help="pairs to a step")
     parser.add_argument("--batch-tokens", type=int, default=1024, help="Tandem's tokens at a time")
     options = parser.parse_args()
     if options.quick:
-        options.data, options.pairs, options.batch = options.data[-1:], 24, 4
+        options.data, options.pairs, options.batch, options.test_pairs = options.data[-1:], 12, 3, 0
+    if options.model in models.SHAPES:
+        options.test_pairs = 0
+    if absent := [str(data) for data in options.data if not data.is_file()]:
+        parser.error(f"there is no {', '.join(absent)}; name files of pairs with --data")
     why_not = missing(options.trl_python)
 
     settings: list[list[dict[str, Any]]] = []
@@ -84,27 +89,24 @@ def main() -> None:
         model = models.find(options.model, options.tokenizer, Path(folder) / "model")
         tokenizer = backbone.load_tokenizer(model)
         for data in options.data:
+            train = learnt(data, options.pairs, tokenizer, longest=LONGEST)
             job = {
                 "data": data.name.partition(".")[0],
                 "model": model,
-                "train": learnt(data, options.pairs, tokenizer, longest=LONGEST),
                 "rank": RANK,
                 "longest": LONGEST,
                 "learning_rate": LEARNING_RATE,
                 "batch": options.batch,
                 "batch_tokens": options.batch_tokens,
-                "weights": "float32",
-            }
-            few = {"few": FEW, "test": []}
-            whole = {
-                "few": None,
+                "trl_weights": options.trl_weights,
+                "checkpointing": False,
+                "train": train,
                 "test": held_out(data, options.test_pairs, tokenizer, longest=LONGEST),
             }
-            known = not (options.quick or options.model in models.SHAPES)
-            plain = job | {"checkpointing": False} | (whole if known else few)
+            half = train if options.quick else train[: len(train) // 2]
+            again = job | {"checkpointing": True, "train": half, "test": []}
             trl = None if why_not else options.trl_python
-            settings.append(measure(plain, trl, Path(folder)))
-            settings.append(measure(job | {"checkpointing": True} | few, trl, Path(folder)))
+            settings += [measure(one, trl, Path(folder)) for one in (job, again)]
     result = summary(settings) | {"peer_missing": why_not}
     print(json.dumps(result) if options.json else json.dumps(result, indent=2))
 
@@ -121,8 +123,7 @@ def measure(job: dict[str, Any], trl: Path | None, folder: Path) -> list[dict[st
     with ExitStack() as stack:
         sides = [Side("tandem", job, folder)]
         if trl:
-            bf16 = job | {"weights": "bfloat16", "few": FEW, "test": []}
-            sides += [Side("trl", job, folder, trl), Side("trl, bf16 weights", bf16, folder, trl)]
+            sides.append(Side("trl", job, folder, trl))
         for side in sides:
             stack.callback(side.kill)
             side.begin()
@@ -151,22 +152,34 @@ def measure(job: dict[str, Any], trl: Path | None, folder: Path) -> list[dict[st
 def cost(side: Side, seconds_per_token: float) -> dict[str, Any]:
     """What the steps between the first and the last took.
 
-    `seconds_per_token` is what a token's arithmetic would take at the machine's best rate.
+    Batches differ in length, and the two sides leave out different pairs. So what is measured is
+    tokens per second, and pairs per second follow from the tokens that a pair takes in the epoch.
+
+    Args:
+        side: Which has taken its steps.
+        seconds_per_token: What the arithmetic of a token would take at the machine's best rate.
     """
-    costs = [said["cost"] for said in side.said[2:-1]]
-    total = {
-        key: sum(one[key] for one in costs)
-        for key in ("pairs", "seconds", "processor_seconds", "tokens", "places")
-    }
+    costs = [said["cost"] for said in side.said[1:]]
+    tokens, places, pairs = (
+        sum(one[key] for one in costs) for key in ("tokens", "places", "pairs")
+    )
+    counted = costs[1:-1]
+    seen, seconds, spent = (
+        sum(one[key] for one in counted) for key in ("tokens", "seconds", "processor_seconds")
+    )
     return {
+        "pairs": pairs,
         "steps": len(costs),
-        **total,
-        "pairs_per_second": total["pairs"] / total["seconds"],
-        "pairs_per_processor_second": total["pairs"] / total["processor_seconds"],
+        "counted_steps": len(counted),
+        "counted_seconds": seconds,
+        "pairs_per_second": seen / seconds * pairs / tokens,
+        "pairs_per_processor_second": seen / spent * pairs / tokens,
+        "tokens_per_pair": tokens / pairs,
+        "padding": 1 - tokens / places,
         "memory_before_gib": side.said[0]["memory_gib"],
-        "peak_gib": side.said[-2]["peak_gib"],
-        "share_of_ceiling": seconds_per_token * total["tokens"] / total["seconds"],
-        "profile": side.said[-1]["cost"]["profile"],
+        "peak_gib": side.said[-2]["peak_gib"],  # the last step also holds what is looked at
+        "share_of_ceiling": seconds_per_token * seen / seconds,
+        "profile": costs[-1]["profile"],
     }
 
 
@@ -176,8 +189,9 @@ def held_against(
     """Accuracy on the held-out pairs, and how far ours lies above it."""
     if rewards is None or ours is None:
         return {"accuracy": None, "difference": None}
-    (right, _), (ours_right, _) = (
-        correctness(*np.transpose(found), [-1] * len(test)) for found in (rewards, ours)
+    right, ours_right = (
+        correctness(chosen, rejected, [-1] * len(test))[0]
+        for chosen, rejected in (np.transpose(found) for found in (rewards, ours))
     )
     asked = [json.dumps(pair.prompt) for pair in test]
     return {

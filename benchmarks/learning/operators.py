@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.profiler import ProfilerActivity
 
@@ -9,17 +11,17 @@ PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::matm
 COPIES = {"aten::copy_", "aten::cat", "aten::clone", "aten::_to_copy", "aten::contiguous"}
 
 
-def look() -> torch.profiler.profile:
+def look() -> Any:
     """Start to write down every operator and the shapes it is given."""
     activities = [ProfilerActivity.CPU]
     if torch.cuda.is_available():
         activities.append(ProfilerActivity.CUDA)
-    profiler = torch.profiler.profile(activities=activities, record_shapes=True)
+    profiler: Any = torch.profiler.profile(activities=activities, record_shapes=True)
     profiler.__enter__()
     return profiler
 
 
-def by_group(profiler: torch.profiler.profile, seconds: float, *, rank: int) -> dict[str, float]:
+def by_group(profiler: Any, seconds: float, *, rank: int) -> dict[str, float]:
     """Shares of a step's wall time, largest first; they add up to 1.
 
     On a processor an operator's own time counts, on an accelerator that of its kernels. What is
@@ -31,18 +33,18 @@ def by_group(profiler: torch.profiler.profile, seconds: float, *, rank: int) -> 
         rank: Rank of the adapter: a product with a side of this length is one of the adapter.
     """
     groups: dict[str, float] = {}
-    for event in profiler.events() or []:
-        spent = event.self_cpu_time_total
-        if torch.cuda.is_available():
-            spent = event.self_device_time_total
-        if event.name.startswith("aten::") or torch.cuda.is_available():
+    on_cuda = torch.cuda.is_available()
+    for event in profiler.events():
+        # Kernels are events too; their time is found again at the operator that launched them.
+        if event.device_type.name == "CPU" and (on_cuda or event.name.startswith("aten::")):
+            spent = event.self_device_time_total if on_cuda else event.self_cpu_time_total
             group = _group(event, rank)
             groups[group] = groups.get(group, 0.0) + spent / 1e6 / seconds
     groups["Python, autograd, waiting"] = max(0.0, 1 - sum(groups.values()))
     return dict(sorted(groups.items(), key=lambda one: -one[1]))
 
 
-def _group(event: torch.autograd.profiler_util.FunctionEvent, rank: int) -> str:
+def _group(event: Any, rank: int) -> str:
     name: str = event.name
     parent = event
     while parent := parent.cpu_parent:

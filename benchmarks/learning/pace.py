@@ -2,8 +2,8 @@
 
 Each side is a process of its own, so its memory is its own. The job comes as one line of JSON on
 standard input. Before its first step and after each one a side stands still until a line orders
-`go`, `profile` (the same, looking at where the time goes) or `stop`; standing costs nothing, so
-two sides take turns on one machine. What it says goes to standard output, one object on a line.
+`go` or `profile` (the same, looking at where the time goes); standing costs nothing, so two sides
+take turns on one machine. What it says goes to standard output, one object on a line.
 This file is read by the environments of both sides: it needs torch and nothing of Tandem.
 """
 
@@ -33,7 +33,7 @@ class Pace:
         """Pairs learned from since the last order; whoever trains adds to it."""
         self._places, self._tokens = 0, torch.zeros((), dtype=torch.long)
         self._began: tuple[float, float] | None = None
-        self._profiler: torch.profiler.profile | None = None
+        self._profiler: Any = None
 
     def count_tokens(self, pad: int) -> None:
         """Count what every embedding reads from now on, with and without padding.
@@ -48,7 +48,7 @@ class Pace:
             self._tokens = self._tokens.to(ids.device) + (ids != pad).sum()
             return read(module, ids)
 
-        torch.nn.Embedding.forward = counted  # type: ignore[method-assign]
+        torch.nn.Embedding.forward = counted  # type: ignore[method-assign, assignment]
 
     def stand(self, *, steps: int) -> bool:
         """Tell what the step cost that has just ended, and wait for an order.
@@ -57,7 +57,7 @@ class Pace:
             steps: How many there will be in all.
 
         Returns:
-            Whether to take another step.
+            Whether to take another step: not if whoever ordered is gone.
         """
         self.say(steps=steps, memory_gib=held(), peak_gib=peak(), cost=self._cost())
         order = sys.stdin.readline().strip()
@@ -66,7 +66,7 @@ class Pace:
         if order == "profile":
             self._profiler = operators.look()
         self._began = time.perf_counter(), time.process_time()
-        return order in ("go", "profile")
+        return bool(order)
 
     def say(self, **message: Any) -> None:
         """Send one message to whoever runs the benchmark."""
@@ -75,7 +75,7 @@ class Pace:
     def _cost(self) -> dict[str, Any] | None:
         if self._began is None:
             return None
-        if torch.cuda.is_initialized():
+        if on_cuda():
             torch.cuda.synchronize()
         seconds = time.perf_counter() - self._began[0]
         spent = time.process_time() - self._began[1]
@@ -94,16 +94,21 @@ class Pace:
         }
 
 
+def on_cuda() -> bool:
+    """Whether this process computes on an accelerator."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
 def held() -> float:
     """GiB held now: on the accelerator if it is used, else resident memory of the process."""
-    if torch.cuda.is_initialized():
+    if on_cuda():
         return torch.cuda.memory_allocated() / 2**30
     return _resident("VmRSS")
 
 
 def peak() -> float:
     """The most GiB ever held, loading of libraries and weights included."""
-    if torch.cuda.is_initialized():
+    if on_cuda():
         return torch.cuda.max_memory_allocated() / 2**30
     # Not getrusage: its high-water mark begins with that of the process that started this one.
     return _resident("VmHWM")

@@ -47,16 +47,15 @@ class Side:
         self.said.append(self._hear())
 
     def turn(self) -> bool:
-        """Let it take its next step, if there is one; the last is looked at closely."""
-        left = self._steps - (len(self.said) - 1)
-        if left:
-            self._tell("go" if left > 1 else "profile")
-            self.said.append(self._hear())
-        return left > 1
+        """Let it take its next step; the last is looked at closely. False: that was the last."""
+        left = self.said[0]["steps"] - len(self.said)
+        self._tell("go" if left else "profile")
+        self.said.append(self._hear())
+        return bool(left)
 
     def end(self) -> dict[str, Any]:
         """Let it come to its end, and hear what it learned."""
-        self._tell("go" if self._steps == self.said[0]["steps"] else "stop")
+        self._tell("go")
         learned = self._hear()
         self._process.communicate()
         return learned
@@ -65,11 +64,6 @@ class Side:
         """Leave nothing running."""
         self._process.kill()
         self._process.wait()
-
-    @property
-    def _steps(self) -> int:
-        steps: int = self.said[0]["steps"]
-        return min(steps, self._job["few"] or steps)
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin

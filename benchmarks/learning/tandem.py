@@ -35,7 +35,12 @@ class Steps:
         self.losses: list[float] = []
 
     def report(
-        self, _: int, metrics: Mapping[str, float] | None = None, *, total: int | None = None
+        self,
+        step: int,  # noqa: ARG002
+        metrics: Mapping[str, float] | None = None,
+        *,
+        total: int | None = None,
+        message: str | None = None,  # noqa: ARG002
     ) -> None:
         """Stand before the first step and after each."""
         if metrics:
@@ -44,16 +49,14 @@ class Steps:
         if not self._pace.stand(steps=self.total):
             raise JobCancelled
 
-    def log(self, _: str) -> None:
+    def log(self, line: str) -> None:
         """Keep quiet."""
 
 
 class Planning(Steps):
     """Learns how many steps a run would take, and stops it before the first."""
 
-    def report(
-        self, _: int, __: Mapping[str, float] | None = None, *, total: int | None = None
-    ) -> None:
+    def report(self, *_: Any, total: int | None = None, **__: Any) -> None:
         """Stop at once."""
         self.total = total or 0
         raise JobCancelled
@@ -82,11 +85,15 @@ def main() -> None:
         }
         plan = Planning(pace)
         _train(options, snapshot, plan)
-        # A batch of tokens is not a number of pairs: so many of them make one step that the steps
-        # of the epoch are as near as can be to as many as the peer takes.
-        batches = max(1, round(plan.total / (len(job["train"]) / job["batch"])))
+        # A batch of tokens is not a number of pairs. So many batches make one step, or else they
+        # are made so much smaller, that the epoch takes about as many steps as the peer's.
+        per_step = plan.total / (len(job["train"]) / job["batch"])
+        options |= {
+            "accumulate": max(1, round(per_step)),
+            "batch_tokens": int(job["batch_tokens"] * min(1.0, per_step)),
+        }
         steps = Steps(pace)
-        model = _train(options | {"accumulate": batches}, snapshot, steps)
+        model = _train(options, snapshot, steps)
         rewards = None
         if model and job["test"]:
             scorer = RewardScorer.load(model)
@@ -101,7 +108,7 @@ def main() -> None:
                 str(dtype).removeprefix("torch."): work.ceiling(device, dtype)
                 for dtype in (torch.float32, torch.bfloat16)
             },
-            about={"machine": _machine(device), "batches_per_step": batches},
+            about={"machine": _machine(device), "batches_per_step": options["accumulate"]},
         )
 
 

@@ -65,7 +65,7 @@ def main() -> None:
             max_length=job["longest"] + 1,  # its template adds a line feed after the end token
             bf16=True,
             gradient_checkpointing=job["checkpointing"],
-            model_init_kwargs={"dtype": job["weights"]},  # float32 is the default
+            model_init_kwargs={"dtype": job["trl_weights"]},
             use_cpu=not on_cuda,
             dataloader_pin_memory=on_cuda,
             logging_steps=1,
