@@ -34,6 +34,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -51,6 +52,8 @@ from training import backbone
 SHARED = Path(__file__).parents[2] / "shared/data"
 DATA = [SHARED / "both_alpaca_eval.jsonl.gz", SHARED / "pairs_hh_harmless_test.jsonl.gz"]
 RANK, LONGEST, LEARNING_RATE = 8, 1023, 3e-4
+FEWEST = 3
+"""Steps that an epoch must have, so that one is left between the first and the last."""
 
 
 def main() -> None:
@@ -82,6 +85,8 @@ def main() -> None:
         options.test_pairs = 0
     if absent := [str(data) for data in options.data if not data.is_file()]:
         parser.error(f"there is no {', '.join(absent)}; name files of pairs with --data")
+    if options.pairs < FEWEST * options.batch:
+        parser.error(f"--pairs must be at least {FEWEST} times --batch ({options.batch})")
     why_not = missing(options.trl_python)
 
     settings: list[list[dict[str, Any]]] = []
@@ -103,10 +108,13 @@ def main() -> None:
                 "train": train,
                 "test": held_out(data, options.test_pairs, tokenizer, longest=LONGEST),
             }
-            half = train if options.quick else train[: len(train) // 2]
+            half = train[: max(len(train) // 2, FEWEST * options.batch)]
             again = job | {"checkpointing": True, "train": half, "test": []}
             trl = None if why_not else options.trl_python
-            settings += [measure(one, trl, Path(folder)) for one in (job, again)]
+            for one in (job, again):
+                settings.append(measure(one, trl, Path(folder)))
+                for row in settings[-1]:
+                    print(told(row), file=sys.stderr, flush=True)
     result = summary(settings) | {"peer_missing": why_not}
     print(json.dumps(result) if options.json else json.dumps(result, indent=2))
 
@@ -147,6 +155,16 @@ def measure(job: dict[str, Any], trl: Path | None, folder: Path) -> list[dict[st
         }
         for side, said in zip(sides, learned, strict=True)
     ]
+
+
+def told(row: dict[str, Any]) -> str:
+    """A row in a line, for whoever waits."""
+    return (
+        f"{row['data']}, checkpointing {row['gradient_checkpointing']}, {row['side']}:"
+        f" {row['pairs_per_second']:.2f} pairs/s, {row['pairs_per_processor_second']:.2f} per"
+        f" processor second, peak {row['peak_gib']:.2f} GiB,"
+        f" {row['share_of_ceiling']:.0%} of the ceiling"
+    )
 
 
 def cost(side: Side, seconds_per_token: float) -> dict[str, Any]:
