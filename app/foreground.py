@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,19 +20,13 @@ from app.runs import frozen_prompts, publish, train_policy, train_reward
 from app.sources import ancestors
 from app.work import perform
 from evaluation.ablation_config import Ablated
-from storage.errors import InvalidOption
 from storage.recipes import Progress, Recipe, RecipeConfig
 from storage.records import Job, JobId, JobState, Message, ProjectId, digest
-from storage.snapshots import snapshot as frozen_snapshot
 
 if TYPE_CHECKING:
     from storage.database import Database
     from storage.settings import Settings
     from training.policies import PolicyRecipe
-
-
-MEMORY = ("program", "weights", "learning", "activations", "kept")
-"""Parts of a memory estimate, in the order in which they are told."""
 
 
 def run_here(
@@ -89,54 +82,6 @@ def run_here(
     if kind in ("reward", "policy") or output is not None:
         shutil.rmtree(settings.folder("jobs", job.id))
     return result
-
-
-def memory_needed(
-    recipe: Recipe,
-    options: RecipeConfig,
-    source: Path | str,
-    *,
-    database: Database,
-    settings: Settings,
-) -> dict[str, int]:
-    """What training would take at its peak, in bytes, part by part; nothing is trained.
-
-    Args:
-        recipe: An entry of `REWARDS`.
-        options: Its configuration.
-        source: A file or folder of judgements, or a snapshot's id or its first digits.
-        database: Where snapshots and models are registered.
-        settings: Where they lie, and on which device training would run.
-
-    Raises:
-        InvalidOption: The recipe has no estimate.
-        NotFound: There is no such snapshot.
-        InvalidData: The file is missing, half-written or holds something else.
-        TooLittleData: It holds too little to learn from.
-    """
-    from training.backbone import pick_device
-    from training.frozen import free_memory
-
-    if recipe.foretell is None:
-        raise InvalidOption(
-            "estimate", f"{recipe.name} learns on frozen features and has no estimate", True
-        )
-    with database.read() as connection:
-        named = ancestors(connection, settings, options.model_dump(), purpose="reward")
-        if isinstance(source, str):
-            found = settings.data_dir / frozen_snapshot(connection, source).folder
-    with tempfile.TemporaryDirectory() as scratch, ConsoleProgress(recipe.name) as progress:
-        if isinstance(source, Path):
-            found = snapshot_of(source, Path(scratch), progress)
-        needed = recipe.foretell(
-            recipe.config.read(named.options), snapshot=found, device=settings.device
-        )
-    parts = {name: getattr(needed, name) for name in MEMORY}
-    return {
-        **parts,
-        "total": sum(parts.values()),
-        "free": free_memory(pick_device(settings.device)),
-    }
 
 
 def reward_from_file(

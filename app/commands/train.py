@@ -106,7 +106,7 @@ def _tell_memory(
     home: Home, recipe: Recipe, options: RecipeConfig, source: Path | str, *, as_json: bool
 ) -> None:
     """Print what training would take at its peak, part by part, in MiB."""
-    from app.foreground import memory_needed
+    from app.memory_needs import memory_needed
 
     with home.open() as (settings, database):
         found = memory_needed(recipe, options, source, database=database, settings=settings)

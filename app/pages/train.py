@@ -11,7 +11,9 @@ from markupsafe import Markup
 from app.ablation import ablation
 from app.forms import Form, draw_form, label
 from app.kinds import job_config
+from app.memory_needs import asked_elsewhere
 from app.pages import ablation as ablations
+from app.pages import memory
 from app.pages.fragments import count, empty, heading, html, joined, section
 from app.pages.frame import simulated
 from app.pages.runs import TRAINING, curves, log_tail, run_head, runs_table
@@ -59,7 +61,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     with gr.Row(elem_classes="t-columns"):
         with gr.Column(scale=5, min_width=340, elem_classes="t-card"):
             html(section("New run"))
-            forms, buttons = _forms()
+            forms, buttons, estimates = _forms()
         with gr.Column(scale=8, min_width=340, elem_classes="t-watch"):
             head = html()
             with gr.Row(elem_classes="t-actions", visible=False) as stop_place:
@@ -101,11 +103,25 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         start = _starter(database, settings, kind, recipe, form)
         asked = list(form.inputs.values())
         guard.do(buttons[kind, recipe].click, start, asked, [started, *screen])
+    for recipe, (ask, told) in estimates.items():
+        form = forms["reward", recipe]
+        guard.do(
+            ask.click,
+            _estimator(settings, recipe, form),
+            list(form.inputs.values()),
+            [told],
+            busy="Estimating how much memory it would take …",
+        )
     started.change(None, [started], js=REMEMBER)
 
 
-def _forms() -> tuple[dict[tuple[str, str], Form[RecipeConfig]], dict[tuple[str, str], gr.Button]]:
-    """One form for each recipe, of which one is seen."""
+Forms = dict[tuple[str, str], Form[RecipeConfig]]
+Buttons = dict[tuple[str, str], gr.Button]
+Estimates = dict[str, tuple[gr.Button, gr.HTML]]
+
+
+def _forms() -> tuple[Forms, Buttons, Estimates]:
+    """One form for each recipe, of which one is seen; and where to ask for its memory."""
     recipes = {
         **{("reward", name): recipe for name, recipe in REWARDS.items()},
         **{("policy", name): recipe for name, recipe in POLICIES.items()},
@@ -118,7 +134,7 @@ def _forms() -> tuple[dict[tuple[str, str], Form[RecipeConfig]], dict[tuple[str,
     }
     labels = [(names[kind].format(label(name)), f"{kind}/{name}") for kind, name in recipes]
     choice = gr.Radio(labels, value=labels[0][1], label="What to train")
-    forms, buttons, places = {}, {}, {}
+    forms, buttons, places, estimates = {}, {}, {}, {}
     for (kind, name), recipe in recipes.items():
         with gr.Column(visible=f"{kind}/{name}" == labels[0][1]) as place:
             html(Markup('<p class="t-summary">{}.</p>').format(recipe.summary))
@@ -135,7 +151,12 @@ def _forms() -> tuple[dict[tuple[str, str], Form[RecipeConfig]], dict[tuple[str,
                     "kinds": list(ABLATED),
                 },
             )
-            buttons[kind, name] = gr.Button("Start training", variant="primary")
+            with gr.Row(elem_classes="t-actions"):
+                buttons[kind, name] = gr.Button("Start training", variant="primary")
+                if recipe.foretell is not None:
+                    estimates[name] = gr.Button("Estimate memory"), html(render=False)
+            if name in estimates:
+                estimates[name][1].render()
         places[f"{kind}/{name}"] = place
     # Only shows and hides, so it runs in the browser and needs no handler.
     choice.change(
@@ -145,7 +166,14 @@ def _forms() -> tuple[dict[tuple[str, str], Form[RecipeConfig]], dict[tuple[str,
         js=f"(chosen) => {list(places)!r}.map(name => ({{'__type__': 'update',"
         " visible: name === chosen}))",
     )
-    return forms, buttons
+    return forms, buttons, estimates
+
+
+def _estimator(settings: Settings, recipe: str, form: Form[RecipeConfig]) -> Any:
+    def estimate(_: Visit, *values: Any) -> Markup:
+        return memory.drawn(asked_elsewhere(settings, recipe, form.typed(values)))
+
+    return estimate
 
 
 def _starter(

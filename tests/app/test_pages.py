@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from invented import Invented, fill, people
 
+from app.pages.memory import drawn as drawn_memory
 from storage import jobs, models, snapshots, studies
 from storage.annotators import annotator_named
 from storage.database import Database
@@ -385,6 +386,50 @@ def test_a_run_is_queued_with_its_whole_configuration_and_stopped(
     desk.call(desk.handler("train", "stop_run"), address=f"{HERE}&job={job.id}")
     with desk.database.read() as connection:
         assert jobs.job(connection, job.id).state is JobState.CANCELLED
+
+
+def test_the_form_says_how_much_memory_training_would_take_and_starts_nothing(
+    full_desk: tuple[Desk, Invented],
+) -> None:
+    desk, invented = full_desk
+    desk.opened("train")
+    with desk.database.read() as connection:
+        snapshot = snapshots.snapshots(connection, invented.project.id)[0]
+        before = len(jobs.jobs(connection))
+    estimate = desk.handler("train", "estimate")
+    values = [component.value for component in estimate.inputs]
+    labels = [component.label for component in estimate.inputs]
+    values[labels.index("Snapshot")], values[labels.index("Base")] = snapshot.id, "tiny"
+    drawn, after = desk.call(estimate, *values)
+    assert after == "", after
+    for words in ("iB</strong> at the peak", "GiB are free", "gradients and AdamW <b>"):
+        assert words in drawn
+    values[labels.index("Base")] = "tiny-and-nowhere"
+    assert "tiny-and-nowhere" in refusal_of(desk.call(estimate, *values))
+    values[labels.index("Epochs")] = 0
+    assert "epochs" in refusal_of(desk.call(estimate, *values))
+    with desk.database.read() as connection:
+        assert len(jobs.jobs(connection)) == before
+
+
+@pytest.mark.parametrize(
+    ("free", "advice"),
+    [
+        (16, "at the peak; 16.0 GiB are free. </p>"),
+        (5, "It may not fit: estimates are up to a quarter off."),
+        (3, "It would not fit."),
+    ],
+)
+def test_an_estimate_says_whether_training_would_fit(free: int, advice: str) -> None:
+    gib = 2**30
+    needed = {"program": gib // 2, "weights": gib, "learning": gib // 2, "activations": 2 * gib}
+    bar = drawn_memory({**needed, "kept": 0, "total": 4 * gib, "free": free * gib})
+    assert "<strong>About 4.0 GiB</strong>" in bar
+    assert advice in bar
+    assert "program and libraries <b>512 MiB</b>" in bar
+    assert "kept states" not in bar
+    assert f"width:{100 * 2 / max(4, free):.2f}%" in bar  # the activations
+    assert f"left:{100 * free / max(4, free):.2f}%" in bar  # where free memory ends
 
 
 def test_an_ablation_is_shown_with_its_figures_which_are_sent_once(
