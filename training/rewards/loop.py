@@ -87,7 +87,7 @@ def train(
         The metrics that are also in the model's record.
 
     Raises:
-        TooLittleData: Fewer than 10 judgements are there to learn from.
+        TooLittleData: Fewer than 10 judgements are there to learn from, or they all say the same.
         InvalidOption: An option does not fit the model, or a folder belongs to another run.
         TrainingFailed: The loss became infinite or not a number, or nothing was learned.
         JobCancelled: A person stopped the job.
@@ -116,6 +116,7 @@ def train(
     likelihood = Likelihood(objective, rows, identity.get("reliability")).to(place)
     judgements = sum(map(likelihood.count, rows))
     _refuse_too_few(judgements, left_out, config, objective, data)
+    _refuse_alike(rows, objective)
     validation, _ = _rows(tokenizer, config, objective, data, Split.VALIDATION)
     to_validate = sum(map(likelihood.count, validation))
     if to_validate < FEWEST:
@@ -257,6 +258,7 @@ def foretell(config: RewardConfig, *, snapshot: Path, device: str = "auto") -> M
     rows, left_out = _rows(tokenizer, config, objective, data, Split.TRAIN)
     judgements = sum(map(Likelihood(objective, rows).count, rows))
     _refuse_too_few(judgements, left_out, config, objective, data)
+    _refuse_alike(rows, objective)
     validation, _ = _rows(tokenizer, config, objective, data, Split.VALIDATION)
     return estimate(
         config,
@@ -387,6 +389,22 @@ def _refuse_too_few(
         f"Training needs at least {FEWEST} {' or '.join(wanted)} in the train part of the snapshot;"
         f" there are {judgements}, and {left_out} more whose conversation is longer than max_tokens"
         f" ({config.max_tokens}).{rated}"
+    )
+
+
+def _refuse_alike(rows: Sequence[JudgedRow], objective: Objective) -> None:
+    """Refuse judgements of which none says that one answer is better than another."""
+    choices = {one[2] for row in rows for one in row.comparisons if objective.comparison}
+    values = {one[1] for row in rows for one in row.ratings if objective.rating}
+    if choices - {0} or len(values) > 1:
+        return
+    alike = [
+        *(["every comparison is a tie"] if choices else []),
+        *(f"every rating is {value:g}" for value in values),
+    ]
+    raise TooLittleData(
+        f"In the train part of the snapshot {' and '.join(alike)}, so nothing tells a better answer"
+        " from a worse one. Collect judgements of answers that differ more."
     )
 
 
