@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -347,3 +348,30 @@ def test_computing_twice_to_save_memory_changes_nothing(snapshot: Path, tmp_path
             gradient_checkpointing=checkpointing,
         )
     assert differ_by(tmp_path / "True", tmp_path / "False") < 1e-6
+
+
+def test_compiled_layers_learn_the_same(
+    snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Written as machine code where there is a compiler; else traced alone, which takes none.
+    if not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        compiled = torch.nn.Module.compile
+        monkeypatch.setattr(
+            torch.nn.Module, "compile", lambda self, **_: compiled(self, backend="eager")
+        )
+        monkeypatch.setattr("shutil.which", lambda _: "compiler")
+    traced = torch._dynamo.utils.counters
+    traced.clear()
+    options = {"layers": 1, "rank": 4, "epochs": 1, "batch_tokens": 512}
+    train("combined", snapshot, tmp_path / "compiled", compile=True, **options)
+    assert traced["stats"]["unique_graphs"] > 0
+    train("combined", snapshot, tmp_path / "not", **options)
+    assert differ_by(tmp_path / "compiled", tmp_path / "not") < 1e-4
+
+
+def test_compiling_takes_a_compiler(
+    snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.compiling.shutil.which", lambda _: None)
+    with pytest.raises(InvalidOption, match=r"no C\+\+ compiler here; install g\+\+"):
+        train("combined", snapshot, tmp_path, compile=True)

@@ -103,6 +103,13 @@ class RewardConfig(RecipeConfig):
             " later passes begin above them"
         ),
     ] = True
+    compile: Annotated[
+        bool,
+        Field(
+            description="Compile the layers that learn (torch.compile): steps are faster after"
+            " minutes of waiting; for long runs"
+        ),
+    ] = False
     validate_every: Annotated[
         int | None,
         Field(ge=1, description="Steps between looks at the validation part; empty: each epoch"),

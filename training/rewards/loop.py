@@ -21,6 +21,7 @@ from storage.snapshots import SnapshotData
 from training import backbone
 from training import checkpoints as kept
 from training.adapters import adapt
+from training.compiling import compile_layers
 from training.frozen import free_memory
 from training.processes import accelerator_on
 from training.rewards.budget import drawn_prompts, within_budget
@@ -135,6 +136,8 @@ def train(
     model = _model(config, objective, place, checkpointing=twice)
     if config.keep_frozen:
         _keep_frozen(model, config, [*rows, *validation], progress)
+    if config.compile:
+        compile_layers(model.bare, place)
 
     fit = Fit(config, model, likelihood, train=rows, validation=validation, accelerator=accelerator)
     _resume(fit, checkpoints, identity, progress)
