@@ -49,6 +49,8 @@ def adapt(
 
     from peft import LoraConfig, get_peft_model
 
+    from training.lora import lean
+
     linear = {
         name.rpartition(".")[2]
         for layer in stack
@@ -60,7 +62,7 @@ def adapt(
         task_type=task, r=rank, lora_alpha=2 * rank, target_modules=sorted(linear), **options
     )
     with quietly():
-        adapted = get_peft_model(model, config)
+        adapted = get_peft_model(model, lean(config))
     # peft wrote down where the base was found on this machine; others look it up by its name.
     adapted.peft_config["default"].base_model_name_or_path = base
     return adapted

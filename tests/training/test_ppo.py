@@ -80,12 +80,14 @@ def test_a_token_count_rises_from_chance_to_nine_tenths_of_its_maximum(
     metrics, heard = do(
         lively,
         tmp_path,
+        # With these, 4 of 4 seeds end above 0.96; with half the episodes, twice the epochs and
+        # twice the learning rate it is a matter of luck.
         steps=40,
-        episodes=32,
-        epochs=4,
+        episodes=64,
+        epochs=2,
         clip=0.3,
         rank=8,
-        learning_rate=1e-2,
+        learning_rate=5e-3,
         kl_coefficient=0,
     )
     # 26 of the 259 tokens are letters.

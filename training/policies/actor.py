@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from storage.errors import InvalidData, InvalidOption
 from training.adapters import blocks
 from training.frozen import FrozenLayers
+from training.lora import lean
 from training.ppo_objectives import entropy, token_log_probabilities
 from training.quiet import quietly
 
@@ -123,7 +124,7 @@ class Actor:
         with torch.random.fork_rng(devices=[]), quietly():
             torch.manual_seed(seed)
             self.peft: PeftModel = get_peft_model(
-                model, _lora(stack, rank, adapted=layers or len(stack))
+                model, lean(_lora(stack, rank, adapted=layers or len(stack)))
             ).eval()
         self.causal: PreTrainedModel = self.peft.get_base_model()
         self.frozen = FrozenLayers(self.causal)
