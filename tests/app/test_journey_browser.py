@@ -173,6 +173,9 @@ def _export(page: Any) -> None:
 
 def _train(page: Any) -> None:
     page.goto("/research/train?project=garden")
+    # The menus are filled once the page stands; whoever is faster would be told to choose.
+    snapshot = page.get_by_label(re.compile("^Snapshot")).filter(visible=True)
+    sync_api.expect(snapshot).to_have_value(re.compile(" choices"), timeout=PATIENCE)
     base = page.get_by_label(re.compile("^Base")).filter(visible=True)
     base.fill("tiny")
     base.press("Enter")
