@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.ablation import REPORT, ablation, deliver, run_ablation
 from app.kinds import job_config
+from app.processes import place_among_processes
 from app.progress import ConsoleProgress, utc_now
 from app.queue import complete_config
 from app.runs import frozen_prompts, publish, train_policy, train_reward
 from app.sources import ancestors
 from app.work import perform
 from evaluation.ablation_config import Ablated
-from storage.recipes import Progress, Recipe, RecipeConfig
+from storage.recipes import Progress, Recipe, RecipeConfig, Silent
 from storage.records import Job, JobId, JobState, Message, ProjectId, digest
 
 if TYPE_CHECKING:
@@ -95,6 +97,9 @@ def reward_from_file(
 ) -> dict[str, Any]:
     """Train a reward model on judgements outside of the store.
 
+    Several processes that a launcher started may call this together; what is told and given back is
+    for the first of them.
+
     Args:
         recipe: An entry of `REWARDS`.
         options: Its configuration.
@@ -114,8 +119,11 @@ def reward_from_file(
     workspace = _workspace(settings, recipe, options, data, output)
     with database.read() as connection:
         named = ancestors(connection, settings, options.model_dump(), purpose="reward")
-    with ConsoleProgress(recipe.name) as progress:
-        snapshot = snapshot_of(data, workspace, progress)
+    number, processes = place_among_processes()
+    follows = number > 0
+    with nullcontext(Silent()) if follows else ConsoleProgress(recipe.name) as progress:
+        with _one_before_the_others(settings.device) if processes > 1 else nullcontext():
+            snapshot = snapshot_of(data, workspace, progress)
         described = train_reward(
             recipe,
             recipe.config.read(named.options),
@@ -124,7 +132,16 @@ def reward_from_file(
             progress=progress,
             device=settings.device,
         )
-    return _delivered(described, workspace, output)
+    return {} if follows else _delivered(described, workspace, output)
+
+
+def _one_before_the_others(device: str) -> AbstractContextManager[None]:
+    """Within, the first process writes what the others then find."""
+    from training.backbone import pick_device
+    from training.processes import accelerator_on
+
+    first: AbstractContextManager[None] = accelerator_on(pick_device(device)).main_process_first()
+    return first
 
 
 def policy_from_file(

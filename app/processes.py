@@ -1,4 +1,4 @@
-"""How this program starts itself again: as the worker, as a job, as the demo's server."""
+"""Which process this is, and how the program starts itself again: as worker, job or server."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def own_module(module: str, *arguments: str) -> list[str]:
     happens to stand must not be run in our place.
     """
     return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def place_among_processes() -> tuple[int, int]:
+    """This process' number, from 0, and how many a launcher such as torchrun started together."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def own_environment(settings: Settings, **more: str) -> dict[str, str]:

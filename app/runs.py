@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.processes import place_among_processes
 from storage import files
 from storage.errors import TooLittleData
 from storage.recipes import Progress, Recipe, RecipeConfig
@@ -36,8 +37,11 @@ def train_reward(
 ) -> dict[str, Any]:
     """Train a reward model in `folder`/model and judge it on the held-out prompts.
 
+    Of several processes that train together, the first alone judges.
+
     Returns:
-        What the model's tandem.json says; its `metrics` have the report card as `held_out`.
+        What the model's tandem.json says; its `metrics` have the report card as `held_out`. Nothing
+        in processes other than the first.
 
     Raises:
         TooLittleData: The snapshot has too little to learn from.
@@ -60,6 +64,8 @@ def train_reward(
             device=device,
             **extra,
         )
+    if place_among_processes()[0] > 0:
+        return {}
     progress.log("Judging the model on prompts that it has not seen.")
     steps = int(read_description(built)["metrics"]["steps"])
     try:

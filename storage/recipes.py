@@ -86,3 +86,13 @@ class Progress(Protocol):
 
     def log(self, line: str) -> None:
         """Write one line into the job's log."""
+
+
+class Silent:
+    """A progress for work that tells nobody, such as that of all processes but the first."""
+
+    def report(self, *_: object, **__: object) -> None:
+        """Say nothing."""
+
+    def log(self, line: str) -> None:
+        """Say nothing."""

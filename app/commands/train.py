@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from app.commands.home import AsJson, Home, InHome, ProjectName, project_called
 from app.commands.options import read_options, with_options
 from app.commands.output import note, tell, tell_json, tell_table, written_estimate
+from app.processes import place_among_processes
 from storage.errors import InvalidOption
 from storage.recipes import Entry, Recipe, RecipeConfig, find
 
@@ -81,6 +82,7 @@ def _snapshot_command(kind: Literal["reward", "policy"], recipe: Recipe) -> Call
             _tell_memory(home, recipe, options, data or str(snapshot), as_json=as_json)
             return
         _refuse_contradictions(data=data, output=output, queue=queue, name=name)
+        _refuse_company(together=data is not None and recipe.foretell is not None)
         if data is not None:
             _from_file(home, recipe, options, data, output, kind=kind, as_json=as_json)
             return
@@ -141,6 +143,7 @@ def _prompts_command(recipe: Recipe) -> Callable[..., None]:
     ) -> None:
         options = read_options(recipe.config, typed)
         _refuse_contradictions(data=data, output=output, queue=queue, name=name)
+        _refuse_company(together=False)
         if data is not None:
             _from_file(home, recipe, options, data, output, kind="policy", as_json=as_json)
             return
@@ -180,6 +183,18 @@ def _refuse_contradictions(
         raise InvalidOption("output", "it already holds something; name another", str(output))
 
 
+def _refuse_company(*, together: bool) -> None:
+    """Raises InvalidOption in one of several processes, if they cannot do this together."""
+    _, processes = place_among_processes()
+    if processes > 1 and not together:
+        raise InvalidOption(
+            "processes",
+            "several train together only scalar and pairwise reward models, from --data to --output"
+            " (a snapshot's folder will do as data); start this without a launcher",
+            processes,
+        )
+
+
 def _from_file(
     home: Home,
     recipe: Recipe,
@@ -197,7 +212,8 @@ def _from_file(
         metrics = make(
             recipe, options, data, database=database, settings=settings, output=_there(output)
         )
-    _report(str(output), metrics, as_json=as_json)
+    if place_among_processes()[0] == 0:
+        _report(str(output), metrics, as_json=as_json)
 
 
 def _there(output: Path | None) -> Path:

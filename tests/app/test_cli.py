@@ -126,6 +126,56 @@ def test_a_real_process_ends_with_the_right_code(data_dir: Path) -> None:
     assert wrong.stderr.startswith("error: Unknown option: --limt. Did you mean --limit")
 
 
+def test_several_processes_train_one_model_together(
+    data_dir: Path, judged: str, tmp_path: Path
+) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    launcher += ["--nproc-per-node", "2", "-m", "app.cli"]
+    asked = ("train", "reward", "combined", "--base", "tiny", "--epochs", "1", "--batch-tokens")
+
+    def run(processes: list[str], *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*processes, *asked, *options, "--json"],
+            env=environment(Settings(data_dir=data_dir, database_url=""))
+            | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+
+    place = ("512", "--data", judged, "--output")
+    together = run(launcher, *place, str(tmp_path / "together"))
+    assert together.returncode == 0, together.stderr
+    told = json.loads(together.stdout)  # one object: only the first process says anything
+    assert told["metrics"]["held_out"]["warnings"]
+    assert (tmp_path / "together/tandem.json").is_file()
+    alone = run(
+        [sys.executable, "-m", "app.cli"], *place, str(tmp_path / "alone"), "--accumulate", "2"
+    )
+    expected = json.loads(alone.stdout)["metrics"]
+    assert told["metrics"]["steps"] == expected["steps"]
+    assert told["metrics"]["train_loss"] == pytest.approx(expected["train_loss"], abs=1e-3)
+
+
+def test_what_several_processes_cannot_do_together_is_refused(
+    data_dir: Path,
+    judged: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    to = ("--output", str(tmp_path / "model"))
+    for asked in (
+        ("reward", "combined", "--snapshot", "0"),
+        ("reward", "multi-objective", "--data", judged, *to),
+        ("policy", "ppo", "--data", judged, "--rewards", "some", *to),
+    ):
+        assert main(["train", *asked, "--data-dir", str(data_dir)]) == 1
+        assert "processes: several train together only" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_a_command_without_a_trace(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

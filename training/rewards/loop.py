@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from storage.errors import InvalidOption, TooLittleData, TrainingFailed
 from storage.files import write_folder
-from storage.recipes import Progress
+from storage.recipes import Progress, Silent
 from storage.records import Split
 from storage.snapshots import SnapshotData
 from training import backbone
@@ -110,7 +110,7 @@ def train(
     if accelerator.num_processes > 1:
         place = accelerator.device
     if not accelerator.is_main_process:
-        progress = _Silent()
+        progress = Silent()
     objective = _objective(config, data, progress)
     tokenizer = backbone.load_tokenizer(config.base)
     rows, left_out = _rows(tokenizer, config, objective, data, Split.TRAIN)
@@ -233,16 +233,6 @@ def _keep_frozen(
         progress.log(f"the lowest {spared} layers learn nothing and were run once for all passes")
 
 
-class _Silent:
-    """Progress of a process that is not the first: what it has to tell is told by that one."""
-
-    def report(self, *_: object, **__: object) -> None:
-        """Say nothing."""
-
-    def log(self, line: str) -> None:
-        """Say nothing."""
-
-
 def foretell(config: RewardConfig, *, snapshot: Path, device: str = "auto") -> MemoryEstimate:
     """How much memory training would take; nothing is trained, and no weights are loaded.
 
@@ -256,7 +246,7 @@ def foretell(config: RewardConfig, *, snapshot: Path, device: str = "auto") -> M
         InvalidOption: There is no such device.
     """
     data = SnapshotData.open(snapshot)
-    objective = _objective(config, data, _Silent())
+    objective = _objective(config, data, Silent())
     tokenizer = backbone.load_tokenizer(config.base)
     rows, left_out = _rows(tokenizer, config, objective, data, Split.TRAIN)
     judgements = sum(map(Likelihood(objective, rows).count, rows))
