@@ -34,8 +34,10 @@ from storage.records import (
     JobState,
     Model,
     ModelId,
+    ProjectId,
     Purpose,
     Rating,
+    Snapshot,
     Submission,
     SubmissionId,
 )
@@ -81,6 +83,19 @@ class Desk:
         ]
         assert found, f"no handler {name!r} on page {path!r}"
         return found[0]
+
+    def form(self, having: str, name: str = "start") -> tuple[Any, dict[str, Any]]:
+        """The first handler on Train with this name and input, and its inputs by their labels."""
+        found = next(
+            one
+            for one in self.handlers("train", "click")
+            if one.fn.__name__ == name and having in [shown.label for shown in one.inputs]
+        )
+        return found, {shown.label: shown.value for shown in found.inputs}
+
+    def newest_snapshot(self, project: ProjectId) -> Snapshot:
+        with self.database.read() as connection:
+            return snapshots.snapshots(connection, project)[0]
 
     def call(self, handler: Any, *values: Any, address: str | None = None) -> list[Any]:
         """What the browser would get; inputs that are not given hold what the page shows first."""
@@ -366,16 +381,11 @@ def test_a_run_is_queued_with_its_whole_configuration_and_stopped(
 ) -> None:
     desk, invented = full_desk
     desk.opened("train")
-    with desk.database.read() as connection:
-        snapshot = snapshots.snapshots(connection, invented.project.id)[0]
-    start = desk.handler("train", "start")
-    values = [component.value for component in start.inputs]
-    labels = [component.label for component in start.inputs]
-    for label, value in (("Snapshot", snapshot.id), ("Base", "tiny"), ("Name", "mine")):
-        values[labels.index(label)] = value
-    values[labels.index("Epochs")] = 3
-    values[labels.index("Layers")] = ""  # empty trains all
-    data = desk.call(start, *values)
+    snapshot = desk.newest_snapshot(invented.project.id)
+    start, values = desk.form("Snapshot")
+    values |= {"Snapshot": snapshot.id, "Base": "tiny", "Name": "mine", "Epochs": 3}
+    values["Layers"] = ""  # empty trains all
+    data = desk.call(start, *values.values())
     with desk.database.read() as connection:
         job = jobs.job(connection, data[0])
     assert job.state is JobState.QUEUED
@@ -393,21 +403,19 @@ def test_the_form_says_how_much_memory_training_would_take_and_starts_nothing(
 ) -> None:
     desk, invented = full_desk
     desk.opened("train")
+    snapshot = desk.newest_snapshot(invented.project.id)
     with desk.database.read() as connection:
-        snapshot = snapshots.snapshots(connection, invented.project.id)[0]
         before = len(jobs.jobs(connection))
-    estimate = desk.handler("train", "estimate")
-    values = [component.value for component in estimate.inputs]
-    labels = [component.label for component in estimate.inputs]
-    values[labels.index("Snapshot")], values[labels.index("Base")] = snapshot.id, "tiny"
-    drawn, after = desk.call(estimate, *values)
+    estimate, values = desk.form("Snapshot", "estimate")
+    values |= {"Snapshot": snapshot.id, "Base": "tiny"}
+    drawn, after = desk.call(estimate, *values.values())
     assert after == "", after
     for words in ("iB</strong> at the peak", "GiB are free", "gradients and AdamW <b>"):
         assert words in drawn
-    values[labels.index("Base")] = "tiny-and-nowhere"
-    assert "tiny-and-nowhere" in refusal_of(desk.call(estimate, *values))
-    values[labels.index("Epochs")] = 0
-    assert "epochs" in refusal_of(desk.call(estimate, *values))
+    values["Base"] = "tiny-and-nowhere"
+    assert "tiny-and-nowhere" in refusal_of(desk.call(estimate, *values.values()))
+    values["Epochs"] = 0
+    assert "epochs" in refusal_of(desk.call(estimate, *values.values()))
     with desk.database.read() as connection:
         assert len(jobs.jobs(connection)) == before
 
@@ -493,21 +501,14 @@ def test_an_ablation_is_started_from_its_form_or_refused(
 ) -> None:
     desk, invented = full_desk
     desk.opened("train")
-    with desk.database.read() as connection:
-        snapshot = snapshots.snapshots(connection, invented.project.id)[0]
-    start = next(
-        one
-        for one in desk.handlers("train", "click")
-        if "Seeds" in [component.label for component in one.inputs]
-    )
-    values = [component.value for component in start.inputs]
-    labels = [component.label for component in start.inputs]
-    assert labels[:6] == ["Snapshot", "Kinds", "Labels", "Seeds", "Base", "Epochs"]
-    assert values[labels.index("Labels")] == ["250", "500", "1000"]
-    values[0] = snapshot.id
-    assert "labels: preference has only" in refusal_of(desk.call(start, *values))
-    values[labels.index("Labels")] = ["40", "20"]
-    data = desk.call(start, *values)
+    snapshot = desk.newest_snapshot(invented.project.id)
+    start, values = desk.form("Seeds")
+    assert list(values)[:6] == ["Snapshot", "Kinds", "Labels", "Seeds", "Base", "Epochs"]
+    assert values["Labels"] == ["250", "500", "1000"]
+    values["Snapshot"] = snapshot.id
+    assert "labels: preference has only" in refusal_of(desk.call(start, *values.values()))
+    values["Labels"] = ["40", "20"]
+    data = desk.call(start, *values.values())
     with desk.database.read() as connection:
         job = jobs.job(connection, data[0])
     assert (job.kind, job.recipe) == ("ablation", "ablation")
@@ -554,19 +555,12 @@ def test_a_policy_of_good_answers_is_queued_from_its_form(
 ) -> None:
     desk, invented = full_desk
     desk.opened("train")
-    with desk.database.read() as connection:
-        snapshot = snapshots.snapshots(connection, invented.project.id)[0]
-    start = next(
-        one
-        for one in desk.handlers("train", "click")
-        if "Min rating" in [component.label for component in one.inputs]
-    )
-    values = [component.value for component in start.inputs]
-    labels = [component.label for component in start.inputs]
-    assert labels[:4] == ["Snapshot", "Base", "Name", "Min rating"]
-    values[labels.index("Snapshot")] = snapshot.id
-    values[labels.index("Min rating")] = ""  # empty takes no rating for good
-    data = desk.call(start, *values)
+    snapshot = desk.newest_snapshot(invented.project.id)
+    start, values = desk.form("Min rating")
+    assert list(values)[:4] == ["Snapshot", "Base", "Name", "Min rating"]
+    values["Snapshot"] = snapshot.id
+    values["Min rating"] = ""  # empty takes no rating for good
+    data = desk.call(start, *values.values())
     with desk.database.read() as connection:
         job = jobs.job(connection, data[0])
     assert (job.kind, job.recipe) == ("policy", "sft")
@@ -580,8 +574,8 @@ def test_a_policy_of_good_answers_is_queued_from_its_form(
 def test_an_option_out_of_bounds_starts_nothing(full_desk: tuple[Desk, Invented]) -> None:
     desk, invented = full_desk
     desk.opened("train")
+    snapshot = desk.newest_snapshot(invented.project.id)
     with desk.database.read() as connection:
-        snapshot = snapshots.snapshots(connection, invented.project.id)[0]
         before = len(jobs.jobs(connection))
     data = desk.call(desk.handler("train", "start"), snapshot.id, "tiny", "", 0)
     assert "epochs" in refusal_of(data)
