@@ -11,13 +11,34 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from storage.errors import InvalidOption
+
 
 def accelerator_on(device: torch.device) -> Accelerator:
-    """What knows of all processes. Precision and placing of weights stay with whoever trains."""
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="no", device_placement=False)
+    """What knows of all processes. Precision and placing of weights stay with whoever trains.
+
+    Raises:
+        InvalidOption: The launcher asks for DeepSpeed, which takes the steps itself.
+    """
+    accelerator = Accelerator(
+        cpu=device.type == "cpu", mixed_precision="no", device_placement=False
+    )
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        raise InvalidOption(
+            "launcher",
+            "this does not run under DeepSpeed; FSDP2 spreads weights likewise",
+            "deepspeed",
+        )
+    return accelerator
+
+
+def is_spread(model: torch.nn.Module) -> bool:
+    """Whether each process holds a part of the weights alone."""
+    return any(isinstance(weight, DTensor) for weight in model.parameters())
 
 
 def whole(tensor: Tensor) -> Tensor:

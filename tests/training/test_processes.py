@@ -7,11 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import planted
 import pytest
+from accelerate.utils import DistributedType
 from test_rewards import differ_by, train
+
+from storage.errors import InvalidOption
 
 ROOT = Path(__file__).parents[2]
 OPTIONS: dict[str, Any] = {
@@ -38,12 +42,38 @@ finally:
 """
 
 
+SPREAD = """
+import training.rewards.loop as loop
+from accelerate import PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+made = loop.accelerator_on
+def with_fsdp2(device):
+    # accelerate's launcher sets this up on GPUs alone, though torch does it on processors, too.
+    accelerator = made(device)
+    PartialState().distributed_type = accelerator.state.distributed_type = DistributedType.FSDP
+    accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        auto_wrap_policy="transformer_based_wrap",
+        transformer_cls_names_to_wrap=["LlamaDecoderLayer"],
+    )
+    return accelerator
+loop.accelerator_on = with_fsdp2
+found = loop.is_spread
+def is_spread(model):
+    assert found(model)
+    Path(folder, "spread").touch()
+    return True
+loop.is_spread = is_spread
+"""
+
+
 def launch(
-    snapshot: Path, folder: Path, *, stop_at: int = 0, **options: Any
+    snapshot: Path, folder: Path, *, before: str = "", stop_at: int = 0, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     folder.mkdir(exist_ok=True)
     script = folder / "script.py"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT.replace("notes =", before + "notes =", 1))
     # What accelerate's launcher runs for several GPUs; for processors it would want mpirun.
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     launcher += ["--nproc-per-node", "2"]
@@ -82,3 +112,28 @@ def test_two_processes_go_on_where_two_were_killed(snapshot: Path, tmp_path: Pat
     assert launch(snapshot, tmp_path / "cut").returncode == 0
     assert (tmp_path / "cut/curve10.json").is_file()
     assert differ_by(whole, tmp_path / "cut") <= 1e-6
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("rank", [0, 4])
+def test_weights_that_are_spread_over_processes_learn_the_same(
+    rank: int, snapshot: Path, tmp_path: Path
+) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    train("combined", snapshot, alone, accumulate=2, rank=rank, **OPTIONS)
+    said = launch(snapshot, together, before=SPREAD, rank=rank, stop_at=14)
+    assert said.returncode != 0
+    said = launch(snapshot, together, before=SPREAD, rank=rank)
+    assert said.returncode == 0, said.stderr
+    assert (together / "spread").is_file()
+    assert (together / "curve10.json").is_file()  # it went on from a checkpoint
+    assert differ_by(alone, together) < 1e-4
+
+
+def test_deepspeed_is_refused(
+    snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched = SimpleNamespace(distributed_type=DistributedType.DEEPSPEED)
+    monkeypatch.setattr("training.processes.Accelerator", lambda **_: launched)
+    with pytest.raises(InvalidOption, match="does not run under DeepSpeed; FSDP2"):
+        train("combined", snapshot, tmp_path)

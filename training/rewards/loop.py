@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import DistributedType
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
@@ -23,7 +22,7 @@ from training import checkpoints as kept
 from training.adapters import adapt
 from training.compiling import compile_layers
 from training.frozen import free_memory
-from training.processes import accelerator_on
+from training.processes import accelerator_on, is_spread
 from training.rewards.budget import drawn_prompts, within_budget
 from training.rewards.card import finished_metrics, write_record
 from training.rewards.config import Objective, RewardConfig
@@ -40,12 +39,6 @@ FEWEST = 10
 
 MEMBERS = "members.safetensors"
 """The heads of an ensemble, shape (members, width), beside the one that is their mean."""
-IN_ONE_PIECE = {
-    DistributedType.NO,
-    DistributedType.MULTI_CPU,
-    DistributedType.MULTI_GPU,
-}
-"""Ways of sharing the work in which every process holds the whole model."""
 
 SHARE_OF_FREE = 0.9
 """Of the free memory, what training may plan to take before it computes twice to save some."""
@@ -153,7 +146,7 @@ def train(
     }
     weights = fit.best.get("weights") or fit.weights()
     if accelerator.is_main_process:
-        if accelerator.distributed_type not in IN_ONE_PIECE:
+        if is_spread(model):
             model = _model(config, objective, place)
         _put(weights, model, likelihood)
         _write(
