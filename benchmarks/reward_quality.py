@@ -121,6 +121,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         results = asked.results or Path(scratch) / "results"
         results.mkdir(parents=True, exist_ok=True)
+        refuse_other_cells(results, asked)
         rows = [row for name in asked.sets for row in of_set(name, asked, results, Path(scratch))]
     report = {
         "benchmark": "reward_quality",
@@ -133,6 +134,16 @@ def main() -> None:
         print(json.dumps(report))
     else:
         print(table(rows))
+
+
+def refuse_other_cells(results: Path, asked: argparse.Namespace) -> None:
+    """End the program if the folder holds cells that were measured with other options."""
+    options = {"labels": asked.labels, "test_prompts": asked.test_prompts, "set": asked.typed}
+    noted = results / "options.json"
+    if not noted.is_file():
+        noted.write_text(json.dumps(options))
+    if (found := json.loads(noted.read_text())) != options:
+        sys.exit(f"{results} holds cells of {found}, not of {options}; name another folder.")
 
 
 def of_set(
