@@ -110,7 +110,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             _estimator(settings, recipe, form),
             list(form.inputs.values()),
             [told],
-            busy="Estimating how much memory it would take …",
+            busy="Estimating the memory …",
         )
     started.change(None, [started], js=REMEMBER)
 
