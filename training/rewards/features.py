@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -21,7 +20,7 @@ from torch import Tensor
 from storage.errors import InvalidData, TrainingFailed
 from storage.files import write_folder
 from training import backbone
-from training.batching import Row, by_length, collate
+from training.batching import Row, by_length
 from training.quiet import quietly
 from training.rewards.model import RewardModel
 
@@ -92,17 +91,7 @@ def open_trunk(name: str, *, device: torch.device, dtype: torch.dtype | None = N
 
 def read_rows(trunk: RewardModel, rows: Sequence[Row]) -> Features:
     """The features of one batch; see `training.batching` for how rows are read."""
-    bare: Any = trunk.model
-    if hasattr(bare, "get_base_model"):
-        bare = bare.get_base_model()
-    pad = trunk.tokenizer.pad_token_id
-    batch = collate(rows, pad=pad, dtype=bare.dtype, device=trunk.device)
-    hidden = bare.base_model(
-        input_ids=batch.ids,
-        position_ids=batch.positions,
-        attention_mask=batch.mask,
-        use_cache=False,
-    ).last_hidden_state
+    hidden, batch = trunk.read(rows)
     ends = torch.tensor([len(row.prompt) - 1 for row in rows], device=trunk.device)
     at_prompt = hidden[torch.arange(len(rows), device=trunk.device), ends]
     return Features(hidden[batch.row, batch.last].float(), at_prompt.float())

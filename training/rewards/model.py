@@ -13,6 +13,7 @@ from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from training.attention import look_in_squares, squares_of
 from training.batching import Batch, Row, by_length, collate
 from training.frozen import FrozenLayers, Kept, free_memory
 from training.quiet import quietly
@@ -51,6 +52,7 @@ class RewardModel(torch.nn.Module):
         self.autocast = autocast
         self._frozen: FrozenLayers | None = None
         self._kept = Kept()
+        self._in_squares = look_in_squares(self.bare)
 
     @property
     def device(self) -> torch.device:
@@ -96,9 +98,7 @@ class RewardModel(torch.nn.Module):
 
     def all_heads(self, rows: Sequence[Row]) -> Tensor:
         """The reward that each head gives each answer, in logits and fp32, shape (N, heads)."""
-        batch = self._batch(rows)
-        with self._precision():
-            hidden = self._hidden(rows, batch)
+        hidden, batch = self.read(rows)
         at_end = hidden[batch.row, batch.last].float()
         rewards: Tensor = self.bare.score(at_end)
         return rewards
@@ -119,23 +119,30 @@ class RewardModel(torch.nn.Module):
         for places in by_length([row.tokens for row in rows], batch_tokens):
             batch = self._batch(members := [rows[place] for place in places])
             with self._precision():
-                self._kept.keep(members, frozen.run(partial(self._through, batch)))
+                self._kept.keep(members, frozen.run(partial(self._through, members, batch)))
         self._frozen = frozen
         return len(frozen)
 
-    def _hidden(self, rows: Sequence[Row], batch: Batch) -> Tensor:
+    def read(self, rows: Sequence[Row]) -> tuple[Tensor, Batch]:
+        """Last hidden states of every place, shape (B, T, width), and the batch they are of."""
+        batch = self._batch(rows)
         below = self._kept.recall(rows) if self._frozen else None
-        if below is None or self._frozen is None:
-            return self._through(batch)
-        with self._frozen.skipped(below):
-            return self._through(batch)
+        with self._precision():
+            if below is None or self._frozen is None:
+                return self._through(rows, batch), batch
+            with self._frozen.skipped(below):
+                return self._through(rows, batch), batch
 
-    def _through(self, batch: Batch) -> Tensor:
+    def _through(self, rows: Sequence[Row], batch: Batch) -> Tensor:
+        more: dict[str, Any] = {}
+        if self._in_squares:
+            more["squares"] = squares_of(rows, dtype=batch.mask.dtype, device=self.device)
         hidden: Tensor = self.bare.base_model(
             input_ids=batch.ids,
             position_ids=batch.positions,
             attention_mask=batch.mask,
             use_cache=False,
+            **more,
         ).last_hidden_state
         return hidden
 
