@@ -22,6 +22,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from training.batching import Row
+from training.quiet import quietly
 
 NAME = "tandem_squares"
 """Under which transformers finds it."""
@@ -149,10 +150,11 @@ def attention_in_squares(  # noqa: PLR0917 - as transformers calls it
     Returns:
         Shape (B, T, H, D), and no weights.
     """
+    window = options.get("sliding_window")
     asks_more = options.get("dropout") or any(
-        options.get(name) is not None for name in ("sliding_window", "softcap", "s_aux", "cache")
+        options.get(name) is not None for name in ("softcap", "s_aux", "cache")
     )
-    if squares is None or asks_more:
+    if squares is None or asks_more or (window is not None and window < query.shape[2]):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **options
         )
@@ -184,5 +186,6 @@ def look_in_squares(model: Any) -> bool:
     """
     if model.device.type != "cpu" or model.config._attn_implementation not in {"sdpa", NAME}:
         return False
-    model.set_attn_implementation(NAME)
+    with quietly():  # a model that cannot be told stays as it is, which is no news to anybody
+        model.set_attn_implementation(NAME)
     return bool(model.config._attn_implementation == NAME)

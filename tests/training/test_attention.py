@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from training import attention, backbone
 from training.attention import NAME, _Attention, attention_in_squares, look_in_squares, squares_of
@@ -150,3 +151,31 @@ def test_only_what_uses_the_attention_of_pytorch_is_changed(tmp_path: Path) -> N
     model.save_pretrained(tmp_path)
     assert NAME not in (tmp_path / "config.json").read_text()
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "llama"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "squared"),
+    [("qwen3", True), ("gemma", True), ("phi3", True), ("gpt2", True), ("opt", True),
+     ("mistral", True), ("stablelm", True), ("gemma2", False)],
+)  # fmt: skip
+def test_other_architectures_give_the_same_rewards(
+    architecture: str, squared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {"vocab_size": 300, "num_labels": 1, "pad_token_id": 0}
+    if architecture == "gpt2":
+        asked |= {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+    else:
+        asked |= {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+        asked |= {"max_position_embeddings": 64, "num_key_value_heads": 2, "head_dim": 8}
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(architecture, **asked)
+    bare: Any = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32).eval()
+    torch.nn.init.normal_(bare.score.weight)
+    tokenizer, rows = backbone.load_tokenizer("tiny"), [row(9, 4, 7, 5), row(3, 8)]
+    with monkeypatch.context() as patched:
+        patched.setattr("training.rewards.model.look_in_squares", lambda _: False)
+        expected = RewardModel(bare, tokenizer)(rows)
+    model = RewardModel(bare, tokenizer)
+    assert (bare.config._attn_implementation == NAME) is squared
+    assert torch.allclose(model(rows), expected, atol=1e-5)
+    assert float(expected.detach().std()) > 0.1
