@@ -104,25 +104,27 @@ class _Attention(torch.autograd.Function):
     def forward(  # noqa: PLR0917 - autograd passes them by place
         context: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float
     ) -> Tensor:
-        weights = _Attention._weights(query, key, mask, scale)
         context.save_for_backward(query, key, value, mask)
         context.scale = scale
-        return (weights.flatten(2, 3) @ value).unflatten(2, query.shape[2:4])
+        with torch.autocast("cpu", enabled=False):
+            weights = _Attention._weights(query, key, mask, scale)
+            return (weights.flatten(2, 3) @ value).unflatten(2, query.shape[2:4])
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, mask = context.saved_tensors
         groups = query.shape[2:4]
-        weights = _Attention._weights(query, key, mask, context.scale).flatten(2, 3)
-        of_result = gradients[0].flatten(2, 3)
-        of_value = weights.transpose(-1, -2) @ of_result
-        of_weights = of_result @ value.transpose(-1, -2)
-        # The softmax: each row of scores gets w (dw - Σ w dw).
-        of_weights -= (of_weights * weights).sum(-1, keepdim=True)
-        of_scores = of_weights.mul_(weights).mul_(context.scale)
-        of_query = (of_scores @ key).unflatten(2, groups)
-        of_key = of_scores.transpose(-1, -2) @ query.flatten(2, 3)
-        return of_query, of_key, of_value, None, None
+        with torch.autocast("cpu", enabled=False):
+            weights = _Attention._weights(query, key, mask, context.scale).flatten(2, 3)
+            of_result = gradients[0].flatten(2, 3)
+            of_value = weights.transpose(-1, -2) @ of_result
+            of_weights = of_result @ value.transpose(-1, -2)
+            # The softmax: each row of scores gets w (dw - Σ w dw).
+            of_weights -= (of_weights * weights).sum(-1, keepdim=True)
+            of_scores = of_weights.mul_(weights).mul_(context.scale)
+            of_query = (of_scores @ key).unflatten(2, groups)
+            of_key = of_scores.transpose(-1, -2) @ query.flatten(2, 3)
+            return of_query, of_key, of_value, None, None
 
 
 def attention_in_squares(  # noqa: PLR0917 - as transformers calls it
@@ -158,10 +160,14 @@ def attention_in_squares(  # noqa: PLR0917 - as transformers calls it
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **options
         )
+    # As PyTorch's attention does: under autocast all three come in the precision that it asks for.
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query.dtype
     rows, heads, width, size = query.shape
     of_keys = key.shape[1]
     scale = size**-0.5 if scaling is None else scaling
-    flat = [one.transpose(1, 2).reshape(rows * width, -1, size) for one in (query, key, value)]
+    flat = [
+        one.to(dtype).transpose(1, 2).reshape(rows * width, -1, size) for one in (query, key, value)
+    ]
     results = []
     for asking, seen, mask in (
         (squares.prompts, squares.prompts, squares.past),
