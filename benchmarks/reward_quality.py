@@ -39,6 +39,7 @@ sys.path.insert(0, str(ROOT))
 from evaluation.report_card import evaluate_reward_rows, reward_report_card  # noqa: E402
 from feedback.importers.reading import judged_rows  # noqa: E402
 from storage.errors import TandemError  # noqa: E402
+from storage.recipes import Silent  # noqa: E402
 from storage.records import PromptId, Split  # noqa: E402
 from storage.snapshots import (  # noqa: E402
     ComparisonRow,
@@ -86,16 +87,6 @@ SETS = {
         aspect="helpfulness",
     ),
 }
-
-
-class Quiet:
-    """Progress that says nothing until somebody asks."""
-
-    def report(self, *_: object, **__: object) -> None:
-        """Nothing."""
-
-    def log(self, line: str) -> None:
-        """Nothing."""
 
 
 def main() -> None:
@@ -252,7 +243,7 @@ def trained(
         snapshot=snapshot,
         output=folder / "model",
         checkpoints=folder / "checkpoints",
-        progress=Quiet(),
+        progress=Silent(),
         device=asked.device,
     )
     card = evaluate_reward_rows(

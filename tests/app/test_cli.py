@@ -17,7 +17,11 @@ from workshop import environment, write_judgements
 from app import cli
 from app.cli import GROUPS, main, make_app
 from app.doctor import Check
+from app.foreground import snapshot_of
+from app.progress import ConsoleProgress
+from app.runs import train_reward
 from storage.settings import Settings
+from training.rewards import REWARDS
 
 HEAVY = ("torch", "transformers", "gradio", "sqlalchemy", "dbos", "datasets", "numpy", "pandas")
 FOUND = Check(name="small model", finding="not looked for")
@@ -156,6 +160,30 @@ def test_several_processes_train_one_model_together(
     expected = json.loads(alone.stdout)["metrics"]
     assert told["metrics"]["steps"] == expected["steps"]
     assert told["metrics"]["train_loss"] == pytest.approx(expected["train_loss"], abs=1e-3)
+
+
+def test_of_several_processes_the_first_alone_judges(
+    judged: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train() -> dict[str, Any]:
+        with ConsoleProgress("preference") as progress:
+            return train_reward(
+                REWARDS["preference"],
+                REWARDS["preference"].config.read({"base": "tiny", "epochs": 1}),
+                snapshot=snapshot_of(Path(judged), tmp_path, progress),
+                folder=tmp_path,
+                progress=progress,
+                device="cpu",
+            )
+
+    described = train()
+    assert "held_out" in described["metrics"]
+    record = tmp_path / "model/tandem.json"
+    del described["metrics"]["held_out"]
+    record.write_text(json.dumps(described))
+    monkeypatch.setenv("RANK", "1")
+    assert train() == {}
+    assert json.loads(record.read_text()) == described
 
 
 def test_what_several_processes_cannot_do_together_is_refused(

@@ -106,8 +106,8 @@ class RewardConfig(RecipeConfig):
     compile: Annotated[
         bool,
         Field(
-            description="Compile the layers that learn (torch.compile): steps are faster after"
-            " minutes of waiting; for long runs"
+            description="Compile the layers that learn (torch.compile), which takes minutes before"
+            " the first step; for long runs"
         ),
     ] = False
     validate_every: Annotated[
