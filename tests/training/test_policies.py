@@ -42,7 +42,7 @@ def an_actor(lively: str, *, dtype: torch.dtype = FP32, **options: object) -> Ac
     actor = Actor(load_causal(lively, dtype=dtype, device="cpu"), **chosen)  # type: ignore[arg-type]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        for name, weight in actor.adapter().items():
+        for name, weight in actor.learned().items():
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, std=0.3)
         torch.nn.init.normal_(actor.value_head.weight)
@@ -161,7 +161,7 @@ def test_a_reading_equals_the_whole_model_one_conversation_at_a_time(
         places = torch.arange(len(prompt) - 1, len(prompt) + len(response) - 1)
         with torch.no_grad():
             output = actor.causal(torch.tensor([prompt + response]), output_hidden_states=True)
-            with actor.peft.disable_adapter():
+            with actor.model.disable_adapter():
                 plain = actor.causal(torch.tensor([prompt + response])).logits[0, places]
         chances = (output.logits[0, places] / temperature).log_softmax(-1)
         chosen = torch.tensor(response)[:, None]
@@ -183,6 +183,25 @@ def test_a_new_policy_is_its_reference_and_expects_nothing(lively: str) -> None:
     assert (reading.values == 0).all()
 
 
+def test_a_value_of_its_own_teaches_its_adapter_and_the_policy_keeps_its_own(lively: str) -> None:
+    actor, batch = an_actor(lively, value_trunk="own_adapter"), some_batch()
+    with actor.merged():
+        actor.reference(batch)
+    reading = actor.read(batch)
+    reading.values.sum().backward(retain_graph=True)
+    assert all(weight.grad is None for weight in actor.learned().values())
+    # The up-projections, which begin at 0, are what learns first.
+    ups = [w.grad for name, w in actor.value_adapter().items() if "lora_B" in name]
+    assert ups
+    assert all(gradient is not None and gradient.abs().sum() > 0 for gradient in ups)
+    actor.model.zero_grad()
+    reading.log_probabilities.sum().backward()
+    assert all(weight.grad is not None for weight in actor.learned().values())
+    assert not any(
+        weight.grad is not None and weight.grad.any() for weight in actor.value_adapter().values()
+    )
+
+
 @pytest.mark.parametrize("dtype", [FP32, BF16])
 def test_sparing_the_frozen_layers_changes_no_bit(lively: str, dtype: torch.dtype) -> None:
     actor, batch = an_actor(lively, dtype=dtype, layers=1), some_batch()
@@ -191,7 +210,7 @@ def test_sparing_the_frozen_layers_changes_no_bit(lively: str, dtype: torch.dtyp
     whole, spared = actor.read(batch), actor.read(batch, below=below)
     assert torch.equal(whole.log_probabilities, spared.log_probabilities)
     assert torch.equal(actor.reference(batch), actor.reference(batch, below=below))
-    assert all(".layers.1." in name for name in actor.adapter())
+    assert all(".layers.1." in name for name in actor.learned())
     assert an_actor(lively).frozen_below(batch) is None
 
 
@@ -282,7 +301,7 @@ def test_the_folder_opens_with_ordinary_tools(lively: str, tmp_path: Path, merge
     opened = open_policy(lively, device="cpu")
     write_policy(
         tmp_path / "policy",
-        actor.peft.merge_and_unload() if merge else actor.peft,
+        actor.finished(whole=merge),
         opened.tokenizer,
         description=description(lively, simulated=merge),
         story="# A policy\n\nTrained in a test.\n",

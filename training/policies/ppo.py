@@ -11,6 +11,7 @@ import torch
 from storage.errors import InvalidOption, NotFound, TooLittleData
 from storage.recipes import Progress
 from storage.records import Message
+from training import backbone
 from training import checkpoints as kept
 from training.policies.actor import Actor
 from training.policies.config import PPOConfig
@@ -98,13 +99,21 @@ def train(
     if found is None and output.exists() and any(output.iterdir()):
         raise InvalidOption("output", "it already holds something; name another", str(output))
 
-    opened = open_policy(config.start, device=device, dtype=dtype)
+    place = backbone.pick_device(device)
+    fast = dtype or backbone.default_dtype(config.start, place)
+    # Weights that learn are kept in fp32, because small steps vanish in bf16's 8 bits. An adapter's
+    # always are; then what lies frozen below can have the fastest precision.
+    stored = torch.float32 if config.rank == 0 else fast
+    opened = open_policy(config.start, device=str(place), dtype=stored)
     encoded = encode_prompts(opened.model, opened.tokenizer, prompts, config.max_new_tokens)
     actor = Actor(
         opened.model,
         rank=config.rank,
         layers=config.layers,
         temperature=config.temperature,
+        value_trunk=config.value_trunk,
+        moving_reference=config.reference == "moving_average",
+        fast=fast,
         seed=config.seed,
     )
     writer = Writer(
@@ -143,7 +152,7 @@ def train(
     # nobody but us could load by name; so it stands on its own.
     write_policy(
         output,
-        actor.peft.merge_and_unload() if opened.is_policy else actor.peft,
+        actor.finished(whole=opened.is_policy),
         opened.tokenizer,
         description=description,
         story=_story(config),

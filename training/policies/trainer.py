@@ -127,10 +127,7 @@ class Trainer:
         mixed = self.mixer.score(rollout.conversations)
         scored = time.perf_counter()
         cut = np.array([not answer.finished for answer in rollout.answers])
-        # An answer that was cut reads to a reward model like one that ended there. TRL, too, takes
-        # a penalty off (`missing_eos_penalty`); lm-human-preferences puts a fixed score in place of
-        # the reward, which would leave nothing to learn from where nearly all answers are cut.
-        scores = mixed.total - self.config.missing_end_penalty * cut
+        scores = self._scores(mixed.total, cut)
         learned = self.learner.learn(rollout, scores, step=self.done)
         finished = time.perf_counter()
         tokens = [answer.tokens for answer in rollout.answers]
@@ -147,6 +144,18 @@ class Trainer:
             "seconds_scoring": scored - written,
             "seconds_learning": finished - scored,
         }
+
+    def _scores(self, rewards: np.ndarray, cut: np.ndarray) -> np.ndarray:
+        """What is learned from, of mixed rewards and of whether each answer was cut."""
+        limit = self.config.reward_clip
+        if limit is not None:
+            rewards = rewards.clip(-limit, limit)
+        # An answer that was cut reads to a reward model like one that ended there. TRL, too, takes
+        # a penalty off (`missing_eos_penalty`); lm-human-preferences puts a fixed score in place of
+        # the reward, which leaves nothing to learn from where nearly all answers are cut.
+        if not self.config.score_cut:
+            rewards = np.where(cut, 0.0, rewards)
+        return rewards - self.config.missing_end_penalty * cut
 
     def _probe(self) -> None:
         """Answer the first prompts, with the same random numbers each time."""
