@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 
 from storage.errors import InvalidData, InvalidOption
 from training.adapters import adapt, blocks
+from training.attention import look_in_squares, whole_rows
 from training.frozen import FrozenLayers
 from training.ppo_objectives import entropy, token_log_probabilities
 from training.quiet import quietly
@@ -142,6 +143,7 @@ class Actor:
                 self._let_learn()
         self._layers = [one for one in self.model.modules() if isinstance(one, LoraLayer)]
         self.causal: PreTrainedModel = model
+        self._in_squares = look_in_squares(model)
         self.frozen = FrozenLayers(self.causal)
         self.trunk: nn.Module = getattr(self.causal, self.causal.base_model_prefix)
         self.vocabulary: nn.Module = self.causal.get_output_embeddings()
@@ -227,7 +229,7 @@ class Actor:
         if not self.frozen:
             return None
         with self._precision():
-            return self.frozen.run(lambda: self.trunk(input_ids=batch.ids, use_cache=False))
+            return self.frozen.run(lambda: self._through(batch))
 
     @contextmanager
     def merged(self) -> Iterator[PreTrainedModel]:
@@ -347,8 +349,19 @@ class Actor:
         if below is not None:
             replay = self.frozen.skipped(below)
         with replay, self._precision():
-            hidden: Tensor = self.trunk(input_ids=batch.ids, use_cache=False).last_hidden_state
+            hidden = self._through(batch)
         return hidden.flatten(0, 1)[batch.before]
+
+    def _through(self, batch: Batch) -> Tensor:
+        hidden: Tensor = self.trunk(**self._inputs(batch.ids)).last_hidden_state
+        return hidden
+
+    def _inputs(self, ids: Tensor) -> dict[str, Any]:
+        more: dict[str, Any] = {}
+        if self._in_squares:
+            dtype = self._fast or self.causal.dtype
+            more["squares"] = whole_rows(*ids.shape, dtype=dtype, device=self.device)
+        return {"input_ids": ids, "use_cache": False, **more}
 
     def _logits(self, states: Tensor) -> Tensor:
         # Picking made `states` contiguous; on a slice the bf16 product is 47 times slower on a CPU.
@@ -366,7 +379,7 @@ class Actor:
         """
         ids = torch.arange(8, device=self.device)[None]
         with self._precision():
-            whole = self.causal(input_ids=ids, use_cache=False).logits.float()
+            whole = self.causal(**self._inputs(ids)).logits.float()
         probe = Batch.of([0], [[0]], [list(range(1, 8))], pad=0, device=self.device)
         for below in (None, self.frozen_below(probe)):
             ours = self._logits(self._states(probe, below)) * self.temperature
