@@ -88,20 +88,6 @@ def squares_of(rows: Sequence[Row], *, dtype: torch.dtype, device: torch.device)
     )
 
 
-def whole_rows(count: int, width: int, *, dtype: torch.dtype, device: torch.device) -> Squares:
-    """Plain causal attention: `count` rows of `width` places, padded on the right if at all."""
-    places = torch.arange(count * width, device=device)
-    nothing = places.new_zeros(0, 0)
-    return Squares(
-        prompts=places.view(count, width),
-        answers=nothing,
-        seen=nothing,
-        past=_added(torch.ones(width, width, dtype=torch.bool, device=device).tril(), dtype),
-        before=_added(nothing.bool(), dtype),
-        home=places,
-    )
-
-
 def _added(visible: Tensor, dtype: torch.dtype) -> Tensor:
     """What is added to scores: 0 for what is visible, else the lowest number."""
     mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
@@ -189,10 +175,10 @@ def attention_in_squares(  # noqa: PLR0917 - as transformers calls it
         one.to(dtype).transpose(1, 2).reshape(rows * width, -1, size) for one in (query, key, value)
     ]
     results = []
-    parts = [(squares.prompts, squares.prompts, squares.past)]
-    if len(squares.answers):
-        parts.append((squares.answers, squares.seen, squares.before[:, :, None]))
-    for asking, seen, mask in parts:
+    for asking, seen, mask in (
+        (squares.prompts, squares.prompts, squares.past),
+        (squares.answers, squares.seen, squares.before[:, :, None]),
+    ):
         # Heads of queries in groups, each of which looks at one head of keys.
         asked = flat[0][asking].unflatten(2, (of_keys, heads // of_keys)).permute(0, 2, 3, 1, 4)
         looked_at, given = (one[seen].transpose(1, 2) for one in flat[1:])

@@ -22,7 +22,6 @@ from training.attention import (
     attention_in_squares,
     look_in_squares,
     squares_of,
-    whole_rows,
 )
 from training.batching import Batch, Row, collate
 from training.rewards.model import RewardModel
@@ -186,30 +185,6 @@ def test_other_architectures_give_the_same_rewards(
     assert (bare.config._attn_implementation == NAME) is squared
     assert torch.allclose(model(rows), expected, atol=1e-5)
     assert float(expected.detach().std()) > 0.1
-
-
-@given(st.integers(1, 3), st.integers(1, 9), st.sampled_from([(4, 4), (4, 2), (3, 1)]))
-@settings(max_examples=30, deadline=None)
-def test_whole_rows_are_plain_causal_attention(
-    count: int, width: int, heads: tuple[int, int]
-) -> None:
-    squares = whole_rows(count, width, dtype=torch.float64, device=torch.device("cpu"))
-    torch.manual_seed(0)
-    inputs = [
-        torch.randn(count, of, width, 5, dtype=torch.float64, requires_grad=True)
-        for of in (heads[0], heads[1], heads[1])
-    ]
-    groups = heads[0] // heads[1]
-    plain = F.scaled_dot_product_attention(
-        inputs[0], *(one.repeat_interleave(groups, 1) for one in inputs[1:]), is_causal=True
-    ).transpose(1, 2)
-    ours, _ = attention_in_squares(torch.nn.Module(), *inputs, None, squares=squares)
-    torch.testing.assert_close(ours, plain)
-    weights = torch.randn_like(plain)
-    torch.testing.assert_close(
-        torch.autograd.grad((ours * weights).sum(), inputs),
-        torch.autograd.grad((plain * weights).sum(), inputs),
-    )
 
 
 @given(st.integers(1, 3), st.integers(1, 9), st.sampled_from([(4, 4), (4, 2), (3, 1)]), st.data())

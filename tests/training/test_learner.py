@@ -36,6 +36,9 @@ class TwoTokens:
     def frozen_below(self, batch: Batch) -> None:
         return None
 
+    def lay_out(self, *chosen: Any, pad: int) -> Batch:
+        return Batch.of(*chosen, pad=pad, device=self.device)
+
     def read(self, batch: Batch, *, below: None = None, with_entropy: bool = False) -> Reading:
         logs = self.logits.log_softmax(0)
         count = len(batch.tokens)

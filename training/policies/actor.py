@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
@@ -20,7 +22,8 @@ from transformers import PreTrainedModel
 
 from storage.errors import InvalidData, InvalidOption
 from training.adapters import adapt, blocks
-from training.attention import look_in_squares, whole_rows
+from training.attention import Squares, look_in_squares, squares_of
+from training.batching import Row
 from training.frozen import FrozenLayers
 from training.ppo_objectives import entropy, token_log_probabilities
 from training.quiet import quietly
@@ -33,21 +36,25 @@ VALUE = "value"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Episodes that go through the model together, padded on the right.
+    """Episodes that go through the model together: as rows padded on the right, or all in one row.
 
-    B episodes, L tokens in the longest conversation, T in the longest response, N in all responses.
+    E episodes, T tokens in the longest response, N in all responses, B rows of L places.
     """
 
     episodes: Tensor
-    """Which of the step's episodes these are, shape (B,)."""
+    """Which of the step's episodes these are, shape (E,)."""
     ids: Tensor
-    """Prompt and response, shape (B, L)."""
+    """Prompts and responses, shape (B, L), without a response's last token: nobody looks at it."""
     before: Tensor
     """Places, in the flattened (B * L), of the tokens before those of a response, shape (N,)."""
     tokens: Tensor
-    """The responses' tokens, row after row, shape (N,)."""
+    """The responses' tokens, episode after episode, shape (N,)."""
     mask: Tensor
-    """Where a response has a token, shape (B, T)."""
+    """Where a response has a token, shape (E, T)."""
+    positions: Tensor | None = None
+    """Where all are in one row: of each place in its own conversation, shape (1, L)."""
+    squares: Squares | None = None
+    """Where all are in one row: who looks at whom."""
 
     @classmethod
     def of(
@@ -59,23 +66,73 @@ class Batch:
         pad: int,
         device: torch.device,
     ) -> Batch:
-        """Lay out the chosen episodes of a step's prompts and responses."""
-        rows = [[*prompts[episode], *responses[episode]] for episode in episodes]
-        starts = [len(prompts[episode]) for episode in episodes]
+        """Lay out the chosen episodes of a step's prompts and responses as rows."""
+        rows = [[*prompts[episode], *responses[episode][:-1]] for episode in episodes]
         width = max(map(len, rows))
-        lengths = torch.tensor([len(responses[episode]) for episode in episodes])
-        before = [
-            place * width + token
-            for place, (row, start) in enumerate(zip(rows, starts, strict=True))
-            for token in range(start - 1, len(row) - 1)
-        ]
         return cls(
-            episodes=torch.tensor(list(episodes), device=device),
             ids=torch.tensor([row + [pad] * (width - len(row)) for row in rows], device=device),
-            before=torch.tensor(before, device=device),
-            tokens=torch.tensor([t for e in episodes for t in responses[e]], device=device),
-            mask=(torch.arange(int(lengths.max())) < lengths[:, None]).to(device),
+            before=torch.tensor(
+                [
+                    place * width + token
+                    for place, (row, episode) in enumerate(zip(rows, episodes, strict=True))
+                    for token in range(len(prompts[episode]) - 1, len(row))
+                ],
+                device=device,
+            ),
+            **cls._said(episodes, responses, device),
         )
+
+    @classmethod
+    def in_one_row(
+        cls,
+        episodes: Sequence[int],
+        prompts: Sequence[Sequence[int]],
+        responses: Sequence[Sequence[int]],
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> Batch:
+        """The same without padding, and what all prompts begin with is there once."""
+        asked = [prompts[episode] for episode in episodes]
+        places = zip(*(prompt[:-1] for prompt in asked), strict=False)
+        shared = sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, places))
+        own = [
+            [*prompt[shared:], *responses[episode][:-1]]
+            for prompt, episode in zip(asked, episodes, strict=True)
+        ]
+        starts = shared + np.cumsum([0, *map(len, own)])
+        row = Row(
+            np.array(asked[0][:shared], dtype=np.int32),
+            tuple(np.array(part, dtype=np.int32) for part in own),
+        )
+        positions = [range(shared), *(range(shared, shared + len(part)) for part in own)]
+        return cls(
+            ids=torch.from_numpy(np.concatenate([row.prompt, *row.answers])).to(device)[None],
+            before=torch.tensor(
+                [
+                    start + token
+                    for start, part, prompt in zip(starts, own, asked, strict=False)
+                    for token in range(len(prompt) - shared - 1, len(part))
+                ],
+                device=device,
+            ),
+            positions=torch.tensor([place for part in positions for place in part], device=device)[
+                None
+            ],
+            squares=squares_of([row], dtype=dtype, device=device),
+            **cls._said(episodes, responses, device),
+        )
+
+    @staticmethod
+    def _said(
+        episodes: Sequence[int], responses: Sequence[Sequence[int]], device: torch.device
+    ) -> dict[str, Any]:
+        lengths = torch.tensor([len(responses[episode]) for episode in episodes])
+        return {
+            "episodes": torch.tensor(list(episodes), device=device),
+            "tokens": torch.tensor([t for e in episodes for t in responses[e]], device=device),
+            "mask": (torch.arange(int(lengths.max())) < lengths[:, None]).to(device),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +200,6 @@ class Actor:
                 self._let_learn()
         self._layers = [one for one in self.model.modules() if isinstance(one, LoraLayer)]
         self.causal: PreTrainedModel = model
-        self._in_squares = look_in_squares(model)
         self.frozen = FrozenLayers(self.causal)
         self.trunk: nn.Module = getattr(self.causal, self.causal.base_model_prefix)
         self.vocabulary: nn.Module = self.causal.get_output_embeddings()
@@ -155,7 +211,11 @@ class Actor:
         """What the weights that learn are in the reference; empty where its adapter is off."""
         if moving_reference or not self._layers:
             self._of_reference = {n: p.detach().clone() for n, p in self.learned().items()}
+        self._in_one_row = False
         self._check()
+        # A window would have to be seen to in the squares.
+        windowed = getattr(model.config, "sliding_window", None) is not None
+        self._in_one_row = look_in_squares(model) and not windowed and self._separates()
 
     @property
     def device(self) -> torch.device:
@@ -177,6 +237,20 @@ class Actor:
             for name, weight in self.model.named_parameters()
             if weight.requires_grad and f".{VALUE}." in name
         }
+
+    def lay_out(
+        self,
+        episodes: Sequence[int],
+        prompts: Sequence[Sequence[int]],
+        responses: Sequence[Sequence[int]],
+        *,
+        pad: int,
+    ) -> Batch:
+        """The chosen episodes of a step's prompts and responses, in the way that is faster here."""
+        if self._in_one_row:
+            dtype = self._fast or self.causal.dtype
+            return Batch.in_one_row(episodes, prompts, responses, dtype=dtype, device=self.device)
+        return Batch.of(episodes, prompts, responses, pad=pad, device=self.device)
 
     def read(
         self, batch: Batch, *, below: Tensor | None = None, with_entropy: bool = False
@@ -353,15 +427,11 @@ class Actor:
         return hidden.flatten(0, 1)[batch.before]
 
     def _through(self, batch: Batch) -> Tensor:
-        hidden: Tensor = self.trunk(**self._inputs(batch.ids)).last_hidden_state
-        return hidden
-
-    def _inputs(self, ids: Tensor) -> dict[str, Any]:
         more: dict[str, Any] = {}
-        if self._in_squares:
-            dtype = self._fast or self.causal.dtype
-            more["squares"] = whole_rows(*ids.shape, dtype=dtype, device=self.device)
-        return {"input_ids": ids, "use_cache": False, **more}
+        if batch.squares is not None:
+            more = {"position_ids": batch.positions, "squares": batch.squares}
+        hidden: Tensor = self.trunk(input_ids=batch.ids, use_cache=False, **more).last_hidden_state
+        return hidden
 
     def _logits(self, states: Tensor) -> Tensor:
         # Picking made `states` contiguous; on a slice the bf16 product is 47 times slower on a CPU.
@@ -379,15 +449,26 @@ class Actor:
         """
         ids = torch.arange(8, device=self.device)[None]
         with self._precision():
-            whole = self.causal(**self._inputs(ids)).logits.float()
-        probe = Batch.of([0], [[0]], [list(range(1, 8))], pad=0, device=self.device)
+            whole = self.causal(input_ids=ids, use_cache=False).logits.float()
+        probe = self.lay_out([0], [[0]], [list(range(1, 9))], pad=0)
         for below in (None, self.frozen_below(probe)):
             ours = self._logits(self._states(probe, below)) * self.temperature
-            if not torch.allclose(ours, whole[0, :-1], rtol=0.02, atol=0.02):
+            if not torch.allclose(ours, whole[0], rtol=0.02, atol=0.02):
                 raise InvalidData(
                     f"The model {self.causal.config.model_type!r} computes its logits in a way that"
                     " PPO here does not know; choose another base model."
                 )
+
+    @torch.no_grad()
+    def _separates(self) -> bool:
+        """Whether the model, with several episodes in one row, reads each as if it stood alone."""
+        prompts, responses = [[5, 6, 7], [5, 6, 8, 9]], [[10, 11, 12], [13, 14]]
+        rows = Batch.of([0, 1], prompts, responses, pad=0, device=self.device)
+        dtype = self._fast or self.causal.dtype
+        row = Batch.in_one_row([0, 1], prompts, responses, dtype=dtype, device=self.device)
+        apart, together = (self._states(batch, None).float() for batch in (rows, row))
+        # Rounding in bf16 is a hundredth; another token in sight changes more than a tenth.
+        return bool((apart - together).abs().mean() < 0.05 * apart.std())
 
 
 def _spread(numbers: Tensor, mask: Tensor) -> Tensor:

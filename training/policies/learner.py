@@ -159,9 +159,7 @@ class Learner:
         ]
 
     def _piece(self, rollout: Rollout, episodes: Sequence[int]) -> Piece:
-        batch = Batch.of(
-            episodes, rollout.prompts, rollout.responses, pad=self.pad, device=self.actor.device
-        )
+        batch = self.actor.lay_out(episodes, rollout.prompts, rollout.responses, pad=self.pad)
         return Piece(batch=batch, below=self.actor.frozen_below(batch))
 
     @torch.no_grad()
