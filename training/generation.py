@@ -10,6 +10,7 @@ a number within that rounding of a border picks the neighbouring token.)
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -62,15 +63,20 @@ def generate(
     Returns:
         N rows of new token ids, at least one each; a row that ended itself has its end token last.
     """
-    length = numbers.shape[1]
-    width = max(map(len, prompts))
     device = model.device
-    step = torch.tensor([[pad] * (width - len(row)) + list(row) for row in prompts], device=device)
-    mask = torch.tensor(
-        [[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=device
-    )
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
+    shared = shared_beginning(prompts) if len(prompts) > 1 else 0
+    if shared:
+        start = torch.tensor([list(prompts[0][:shared])], device=device)
+        model.base_model(input_ids=start, past_key_values=cache, use_cache=True)
+        cache.batch_repeat_interleave(len(prompts))
+    own = [list(prompt[shared:]) for prompt in prompts]
+    width = max(map(len, own))
+    step = torch.tensor([[pad] * (width - len(row)) + row for row in own], device=device)
+    lengths = torch.tensor([len(row) for row in own], device=device)
+    mask = (torch.arange(width, device=device) >= width - lengths[:, None]).long()
+    positions = (shared + mask.cumsum(1) - 1).clamp(min=0)
+    mask = F.pad(mask, (shared, 0), value=1)
     places = torch.from_numpy(numbers).to(_wide(device))
     written: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))
@@ -81,7 +87,7 @@ def generate(
         lambda _, states: (states[0].contiguous(),)
     )
     try:
-        for place in range(length):
+        for place in range(numbers.shape[1]):
             logits = model(
                 input_ids=step,
                 attention_mask=mask,
@@ -155,6 +161,12 @@ def _first_above(sums: Tensor, height: Tensor) -> Tensor:
 def _wide(device: torch.device) -> torch.dtype:
     """Apple's accelerators have no fp64."""
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+def shared_beginning(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with, each keeping at least one of its own."""
+    places = zip(*(prompt[:-1] for prompt in prompts), strict=False)
+    return sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, places))
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: Any) -> list[int]:

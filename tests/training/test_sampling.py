@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from storage.errors import InvalidData, InvalidOption
 from storage.records import Message
 from training.backbone import chat_ids, load_causal, load_tokenizer
-from training.generation import _invert, draws, end_tokens, generate
+from training.generation import _invert, draws, end_tokens, generate, shared_beginning
 from training.places import ModelNotFound
 from training.sampling import Policy, open_policy
 from training.sampling_config import SamplingConfig
@@ -106,13 +106,18 @@ def test_tokens_come_as_often_as_the_model_says(policy: Policy) -> None:
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.75, 1.0])
+@pytest.mark.parametrize("shared", [0, 7])
 def test_greedy_answers_are_those_of_transformers(
-    policy: Policy, monkeypatch: pytest.MonkeyPatch, kept: float
+    policy: Policy, monkeypatch: pytest.MonkeyPatch, kept: float, shared: int
 ) -> None:
-    """However soon rows that have ended are taken out of the batch."""
+    """However soon rows that have ended leave the batch, and whatever prompts begin with."""
     monkeypatch.setattr("training.generation.KEPT", kept)
     rng = np.random.default_rng(0)
-    prompts = [rng.integers(3, 250, size=size).tolist() for size in (1, 4, 9, 9, 3, 17, 2, 6)]
+    prompts = [
+        [*range(50, 50 + shared), *rng.integers(3, 250, size=size).tolist()]
+        for size in (1, 4, 9, 9, 3, 17, 2, 6)
+    ]
+    assert shared_beginning(prompts) == shared
     # Tokens that greedy answers of this model do run into, so that rows end at many lengths.
     ends = [2, *range(100, 130)]
     ours = generate(

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +24,7 @@ from training.adapters import adapt, blocks
 from training.attention import Squares, look_in_squares, squares_of
 from training.batching import Row
 from training.frozen import FrozenLayers
+from training.generation import shared_beginning
 from training.ppo_objectives import entropy, token_log_probabilities
 from training.quiet import quietly
 
@@ -94,8 +94,7 @@ class Batch:
     ) -> Batch:
         """The same without padding, and what all prompts begin with is there once."""
         asked = [prompts[episode] for episode in episodes]
-        places = zip(*(prompt[:-1] for prompt in asked), strict=False)
-        shared = sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, places))
+        shared = shared_beginning(asked)
         own = [
             [*prompt[shared:], *responses[episode][:-1]]
             for prompt, episode in zip(asked, episodes, strict=True)
