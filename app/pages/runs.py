@@ -238,7 +238,7 @@ def _charts(
 ) -> Markup:
     drawn = []
     for name in names:
-        known = CURVES.get(name, Curve(label(name.replace("/", " ")), "", ""))
+        known = CURVES.get(name, Curve(_title(name), "", ""))
         target = job.config.get(TARGETS.get(name, ""))
         drawn.append(
             line_chart(
@@ -250,6 +250,12 @@ def _charts(
             )
         )
     return Markup('<div class="t-charts">{}</div>').format(joined(drawn)) if drawn else Markup("")
+
+
+def _title(metric: str) -> str:
+    """A metric's name as a person would write it; of a reward, its own name as it is."""
+    kind, slash, of = metric.partition("/")
+    return f"{label(kind)} {of}" if slash else label(kind)
 
 
 def _left(job: Job, spent: float | None) -> str | None:
