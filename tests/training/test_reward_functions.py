@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from storage.errors import InvalidOption
 from training.policies.config import PPOConfig
-from training.policies.functions import LONGEST_EXPRESSION, TextFunction, text_function
+from training.policies.functions import LONGEST_EXPRESSION, text_function
+from training.policies.mixer import weights_at
 from training.policies.reward_options import is_reward_model
-from training.policies.schedule import points, weights_at
+from training.policies.schedule import points
+from training.policies.sources import TextFunction
 
 
 def reward(name: str, *answers: str) -> list[float]:

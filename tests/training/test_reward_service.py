@@ -93,7 +93,8 @@ def test_it_is_tried_again_after_growing_pauses_until_it_answers(service: Servic
     ("reply", "complaint", "tries"),
     [
         ((503, b"busy"), r"answered 503, saying 'busy'\. The last checkpoint stays\.", 3),
-        ((404, b'{"error": "No\n such model"}'), 'answered 404, saying \'{"error": "No such', 1),
+        ((404, b'{"error": "No such model"}'), r"answered 404, saying 'No such model'\. The", 1),
+        ((404, b'{"error": '), r"answered 404, saying '{\"error\":'\. The", 1),
         ((401, b"who?"), r"answered 401 \(a token for it .*TANDEM_REWARD_TOKENS=HOST=TOKEN\)", 1),
         ((307, b""), r"answered 307 \(it leads elsewhere", 1),
         ((200, b"Good answers!"), "something else than rewards .* saying 'Good answers!'", 1),

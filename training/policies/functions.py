@@ -20,13 +20,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
-import numpy as np
 from pydantic_core import SchemaError, SchemaValidator, core_schema
-
-from storage.records import Message
 
 LONGEST_TARGET = 100_000
 """Words."""
@@ -37,17 +34,6 @@ NAMES = ("json", "length")
 
 EXAMPLES = ("length", "length:80", r"matches:\d", "json")
 """One of each kind, to choose from or to change."""
-
-
-class TextFunction:
-    """A function of the answer's text, as a source of rewards."""
-
-    def __init__(self, function: Callable[[str], float]) -> None:
-        self.function = function
-
-    def score(self, conversations: Sequence[tuple[Sequence[Message], str]]) -> np.ndarray:
-        """What the function gives each answer, shape (N,)."""
-        return np.array([self.function(answer) for _, answer in conversations], dtype=float)
 
 
 def text_function(name: str) -> Callable[[str], float] | None:

@@ -12,7 +12,7 @@ from storage.errors import NotFound, TrainingFailed
 from storage.records import Message
 from training.policies.measured import Measured, scale_of
 from training.policies.reward_options import is_service
-from training.policies.schedule import weights_at
+from training.policies.schedule import points
 from training.rewards.scoring import Calibration
 
 Conversation = tuple[Sequence[Message], str]
@@ -142,6 +142,18 @@ class RewardMixer:
         scorer = self.scorers[name]
         if isinstance(scorer, Measured):
             scorer.calibration = scale
+
+
+def weights_at(
+    share: float, weights: Mapping[str, float], schedule: Mapping[str, str]
+) -> dict[str, float]:
+    """What each reward counts when this share of the run, from 0 to 1, is done."""
+    return {
+        name: weight * float(np.interp(share, *points(schedule[name])))
+        if name in schedule
+        else weight
+        for name, weight in weights.items()
+    }
 
 
 def _refuse_no_numbers(

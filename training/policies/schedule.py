@@ -1,4 +1,4 @@
-"""How much each reward counts over a run: its weight, times a factor that moves in straight lines.
+"""How much a reward counts over a run: its weight, times a factor that moves in straight lines.
 
 A schedule is written as points `SHARE:FACTOR`, with commas between: `0:0,0.5:1` lets a reward come
 in over the first half of the run and keeps its whole weight from then on. Before the first point
@@ -8,10 +8,7 @@ and after the last the factor stays what it is there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from itertools import pairwise
-
-import numpy as np
 
 MOST_POINTS = 100
 
@@ -46,15 +43,3 @@ def _point(text: str) -> tuple[float, float]:
     if not 0 <= factor < math.inf:
         raise ValueError(f"a factor is a number from 0 upwards, and {factor:g} is not")
     return share, factor
-
-
-def weights_at(
-    share: float, weights: Mapping[str, float], schedule: Mapping[str, str]
-) -> dict[str, float]:
-    """What each reward counts when this share of the run, from 0 to 1, is done."""
-    return {
-        name: weight * float(np.interp(share, *points(schedule[name])))
-        if name in schedule
-        else weight
-        for name, weight in weights.items()
-    }

@@ -26,7 +26,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from json import dumps
+from contextlib import suppress
+from json import dumps, loads
 from typing import Annotated
 
 import httpx
@@ -167,8 +168,12 @@ def _hint(status: int) -> str:
 
 
 def _quoted(reply: bytes) -> str:
-    said = " ".join(reply[:1000].decode("utf-8", errors="replace").split())
-    return f", saying {said[:200]!r}" if said else ""
+    """The beginning of what a service says; of what Tandem says when it refuses, the sentence."""
+    text = reply.decode("utf-8", errors="replace")
+    with suppress(ValueError, LookupError, TypeError, RecursionError):
+        text = str(loads(text)["error"])
+    said = " ".join(text.split())
+    return f", saying {said[:300]!r}" if said else ""
 
 
 def token_for(address: str, environment: Mapping[str, str]) -> str | None:

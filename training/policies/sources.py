@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,24 @@ import numpy as np
 
 from storage.errors import InvalidOption, NotFound
 from storage.records import Message
-from training.policies.functions import TextFunction, text_function
+from training.policies.functions import text_function
 from training.policies.measured import Measured
 from training.policies.mixer import Scorer
 from training.policies.reward_options import is_service
 from training.policies.service import RewardService, token_for
 from training.rewards.card import read_record
 from training.rewards.scoring import RewardScorer
+
+
+class TextFunction:
+    """A function of the answer's text, as a source of rewards."""
+
+    def __init__(self, function: Callable[[str], float]) -> None:
+        self.function = function
+
+    def score(self, conversations: Sequence[tuple[Sequence[Message], str]]) -> np.ndarray:
+        """What the function gives each answer, shape (N,)."""
+        return np.array([self.function(answer) for _, answer in conversations], dtype=float)
 
 
 @dataclass(frozen=True, slots=True)
