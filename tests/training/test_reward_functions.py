@@ -14,7 +14,7 @@ from storage.errors import InvalidOption
 from training.policies.config import PPOConfig
 from training.policies.functions import LONGEST_EXPRESSION, text_function
 from training.policies.mixer import weights_at
-from training.policies.reward_options import is_reward_model
+from training.policies.reward_options import is_reward_model, short
 from training.policies.schedule import points
 from training.policies.sources import TextFunction
 
@@ -119,14 +119,24 @@ def test_functions_and_services_are_not_looked_for_among_models(name: str) -> No
         ("https:///score", "names no host"),
         ("http://host:99999/", "no port from 1 to 65535"),
         ("http://host:port/", "cannot be used"),
-        ("http://ho\nst/", "cannot be used"),
+        ("http://ho\nst/", "holds what cannot be shown"),
         ("matches:a ", "begins or ends with a space"),
         ("", "begins or ends with a space"),
+        ("matches:a\x00b", "holds what cannot be shown"),
+        ("matches:\ud800", "holds what cannot be shown"),
     ],
 )
 def test_an_address_or_a_name_that_cannot_be_is_refused(name: str, complaint: str) -> None:
     with pytest.raises(InvalidOption, match=f"rewards: .*{complaint}"):
         PPOConfig.read({"rewards": {name: 1.0}})
+
+
+def test_a_long_name_is_short_among_the_metrics_and_still_its_own() -> None:
+    long = "matches:" + "a" * 400
+    assert short("length:80") == "length:80"
+    assert short(long) != short(long + "b")
+    assert max(len(short(long)), len(short("x" * 81))) == 79
+    assert short("x" * 80) == "x" * 80
 
 
 def test_a_password_in_an_address_is_refused() -> None:

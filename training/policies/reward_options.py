@@ -13,10 +13,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
+from storage.records import digest
 from training.policies.functions import text_function
 from training.policies.schedule import points
 
 MOST = 64
+"""Rewards of one run."""
+LONGEST_SHORT = 80
 
 
 def is_service(name: str) -> bool:
@@ -29,10 +32,17 @@ def is_reward_model(name: str) -> bool:
     return not is_service(name) and text_function(name) is None
 
 
+def short(name: str) -> str:
+    """A reward's name for the names of metrics, of which a job keeps 100 characters."""
+    return name if len(name) <= LONGEST_SHORT else f"{name[:70]}…{digest(name)[:8]}"
+
+
 def _checked(weights: dict[str, float]) -> dict[str, float]:
     for name in weights:
         if name != name.strip() or not name:
             raise ValueError(f"{name!r} begins or ends with a space; in an expression write [ ]")
+        if not name.isprintable():
+            raise ValueError(rf"{name!r} holds what cannot be shown; in an expression write \s")
         if is_service(name):
             _check_address(name)
         else:
@@ -54,7 +64,7 @@ def _check_address(address: str) -> None:
     if not url.host or not 0 < (url.port or 80) < 65536:
         raise ValueError(f"the address {address!r} names no host, or no port from 1 to 65535")
     if url.userinfo:
-        # Not shown: a configuration is kept, and printed in many places.
+        # A configuration is kept for ever, and shown in many places.
         raise ValueError(
             f"an address holds no password; put what {url.host} wants to see into the environment"
             " variable TANDEM_REWARD_TOKENS"
@@ -74,8 +84,8 @@ Rewards = Annotated[
     Field(
         min_length=1,
         max_length=MOST,
-        description="What rewards an answer, each with its weight: reward models, `length`,"
-        " `length:80`, `json`, `matches:REGEX`, or the http address of a reward service",
+        description="What rewards an answer, with weights as in helpful=0.5: reward models,"
+        " length, length:80, json, matches:REGEX, or http addresses of reward services",
     ),
     AfterValidator(_checked),
 ]

@@ -28,6 +28,7 @@ from training.policies.config import PPOConfig
 from training.policies.learner import Learner
 from training.policies.measured import ANSWERS
 from training.policies.mixer import RewardMixer
+from training.policies.reward_options import short
 from training.policies.rollouts import Rollout, Writer, prompts_of_step
 
 PROBES = 4
@@ -146,10 +147,10 @@ class Trainer:
         tokens = [answer.tokens for answer in rollout.answers]
         metrics = {"reward": float(mixed.total.mean()), **learned}
         for name in self.mixer.weights:
-            metrics[f"reward/{name}"] = float(mixed.standardised[name].mean())
-            metrics[f"reward_raw/{name}"] = float(mixed.raw[name].mean())
+            metrics[f"reward/{short(name)}"] = float(mixed.standardised[name].mean())
+            metrics[f"reward_raw/{short(name)}"] = float(mixed.raw[name].mean())
             if name in self.mixer.schedule:
-                metrics[f"weight/{name}"] = mixed.weights[name]
+                metrics[f"weight/{short(name)}"] = mixed.weights[name]
         return {
             **metrics,
             "response_length": float(np.mean(tokens)),
