@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +14,19 @@ from hypothesis import strategies as st
 
 from storage.errors import InvalidOption
 from training.policies.config import PPOConfig
-from training.policies.functions import LONGEST_EXPRESSION, text_function
+from training.policies.functions import EXAMPLES, LONGEST_EXPRESSION, text_function
+from training.policies.measured import ANSWERS
 from training.policies.mixer import weights_at
 from training.policies.reward_options import is_reward_model, short
 from training.policies.schedule import points
+from training.policies.service import (
+    MOST_CHARACTERS,
+    MOST_CONVERSATIONS,
+    PASSING,
+    PATIENCE,
+    PAUSES,
+    TOKENS,
+)
 from training.policies.sources import TextFunction
 
 
@@ -204,3 +215,32 @@ def test_a_schedule_that_cannot_be_is_refused(text: str, complaint: str) -> None
 def test_a_schedule_is_for_a_reward_that_is_there() -> None:
     with pytest.raises(InvalidOption, match="weight_schedule: 'b' is not among the rewards"):
         PPOConfig.read({"rewards": {"a": 1.0}, "weight_schedule": {"b": "0:1"}})
+
+
+# --- the document ---------------------------------------------------------------------------------
+
+DOCUMENT = (Path(__file__).parents[2] / "docs/rewards.md").read_text("utf-8")
+
+
+def test_the_document_names_every_kind_of_reward_as_it_is_read() -> None:
+    table = re.findall(r"^\| (`.+?) \|", DOCUMENT, re.MULTILINE)
+    named = re.findall("`([^`]+)`", " ".join(table))
+    assert set(EXAMPLES) < set(named)
+    PPOConfig.read({"rewards": dict.fromkeys(named, 1.0)})
+    assert [name for name in named if is_reward_model(name)] == ["combined-1", "./my-reward-model"]
+    (schedule,) = re.findall("--weight-schedule length:80=([0-9.,:]+)`", DOCUMENT)
+    assert points(schedule) == ([0, 0.5], [0, 1])
+
+
+def test_the_document_tells_the_bounds_of_a_service_as_they_are() -> None:
+    for told in (
+        f"at most {MOST_CONVERSATIONS} conversations, with {MOST_CHARACTERS:,} characters",
+        f"waited for {PATIENCE:g} seconds",
+        "after 1, 2, 4, … and 64 seconds",
+        f"on {ANSWERS} answers",
+        f"`{TOKENS}=",
+    ):
+        assert told in DOCUMENT
+    assert (PAUSES[:3], PAUSES[-1]) == ((1, 2, 4), 64)
+    *others, last = map(str, sorted(PASSING))
+    assert f"{', '.join(others)} and {last}" in DOCUMENT
