@@ -400,6 +400,9 @@ def test_a_token_count_rises_from_chance_to_nine_tenths_of_its_maximum(
     assert metrics["reward_at_start"] < 0.25
     assert metrics["reward"] > 0.9
     assert metrics["entropy"] < heard.metrics[1]["entropy"]
+    assert metrics["reward_at_start"] == heard.metrics[1]["reward"]
+    last = [heard.metrics[step]["reward"] for step in range(31, 41)]
+    assert metrics["reward"] == pytest.approx(np.mean(last))
 
 
 @BOTH

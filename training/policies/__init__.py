@@ -54,14 +54,14 @@ POLICIES: dict[str, PolicyRecipe] = {
     ),
     "grpo": PolicyRecipe(
         name="grpo",
-        summary="GRPO: several answers to each prompt, scaled against each other, no value head",
+        summary="GRPO: of the answers to a prompt, each is rewarded by how far it is from their mean",
         config=GRPOConfig,
         run=_grpo,
         learns_from="prompts",
     ),
     "rloo": PolicyRecipe(
         name="rloo",
-        summary="RLOO: several answers to each prompt, each against the mean of the others",
+        summary="RLOO: of the answers to a prompt, each is rewarded against the mean of the others",
         config=RLOOConfig,
         run=_grpo,
         learns_from="prompts",

@@ -116,10 +116,11 @@ class Watcher(TrainerCallback):
         layer = next(module for module in model.modules() if isinstance(module, LoraLayer))
 
         def add(_model: Any, _inputs: Any, output: Any) -> None:
-            if torch.is_grad_enabled():
-                self.divergence += float(output.log_probs.detach().double().sum())
-            elif layer.disable_adapters:
-                self.divergence -= float(output.log_probs.double().sum())
+            learns = torch.is_grad_enabled()
+            if learns or layer.disable_adapters:
+                # Far above its difference, which fp32 would round. Apple has no fp64.
+                nats = float(output.log_probs.detach().cpu().double().sum())
+                self.divergence += nats if learns else -nats
 
         model.register_forward_hook(add)
         # generate() hands the vocabulary a slice of the prompt's states; on a CPU, in bf16, a
@@ -191,8 +192,9 @@ class Watcher(TrainerCallback):
                     f"{name} was {value} at step {state.global_step}; lower learning_rate (now"
                     f" {self.config.learning_rate:g})."
                 )
-        # So that they are in the checkpoint.
+        # So that the checkpoint holds what the final metrics are made of, and not every step.
         state.log_history[-1] = {"step": state.global_step, **metrics}
+        del state.log_history[1:-LAST]
         self.progress.report(
             state.global_step,
             metrics,
