@@ -419,7 +419,7 @@ def test_a_model_from_a_file_needs_no_server(tandem: Command, judged: str, tmp_p
     for name in ("grpo", "rloo"):
         tandem(
             "train", "policy", name, "--rewards", f"{folder}=0.5", "--data", judged,
-            "--output", str(tmp_path / name), "--group-size", "2", *ppo,
+            "--output", str(tmp_path / name), "--answers-per-prompt", "2", *ppo,
         )  # fmt: skip
         assert json.loads((tmp_path / name / "tandem.json").read_text())["recipe"] == name
 

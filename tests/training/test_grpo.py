@@ -53,7 +53,7 @@ OPTIONS: dict[str, Any] = {
     "rewards": {"letters": 1.0},
     "steps": 3,
     "episodes": 8,
-    "group_size": 4,
+    "answers_per_prompt": 4,
     "max_new_tokens": 8,
     "rank": 4,
     "learning_rate": 5e-3,
@@ -129,8 +129,14 @@ def listen(
         ({"rewards": {}}, "rewards: dictionary should have at least 1"),
         ({"rewards": {"a": 0, "b": 0}}, "rewards: at least one weight must differ from 0"),
         ({"rewards": {"a": float("inf")}}, "rewards: every weight must be a finite number"),
-        ({"group_size": 5}, "group_size: must divide the episodes, of which there are 32"),
-        ({"group_size": 1}, "group_size: input should be greater than or equal to 2"),
+        (
+            {"answers_per_prompt": 5},
+            "answers_per_prompt: must divide the episodes, of which there are 32",
+        ),
+        (
+            {"answers_per_prompt": 1},
+            "answers_per_prompt: input should be greater than or equal to 2",
+        ),
         ({"clip": 0.2}, "clip: there is no such option"),
     ],
 )
@@ -144,7 +150,7 @@ def test_options_out_of_bounds_are_named(
 @given(st.integers(1, 64), st.integers(1, 60), st.integers(64, 4096))
 def test_passes_are_even_and_keep_to_their_budget(groups: int, longest: int, budget: int) -> None:
     config = GRPOConfig.read(
-        {**OPTIONS, "episodes": 2 * groups, "group_size": 2, "batch_tokens": budget}
+        {**OPTIONS, "episodes": 2 * groups, "answers_per_prompt": 2, "batch_tokens": budget}
     )
     rows = _rows(config, longest)
     assert (2 * groups) % rows == 0
@@ -394,7 +400,7 @@ def test_several_rewards_are_mixed_by_weight(
 def test_a_token_count_rises_from_chance_to_nine_tenths_of_its_maximum(
     kind: type[GroupConfig], lively: str, tmp_path: Path
 ) -> None:
-    options = {"episodes": 32, "group_size": 8, "rank": 8, "kl_coefficient": 0.0}
+    options = {"episodes": 32, "answers_per_prompt": 8, "rank": 8, "kl_coefficient": 0.0}
     metrics, heard = do(kind, lively, tmp_path, steps=40, **options)
     # 26 of the 259 tokens are letters.
     assert metrics["reward_at_start"] < 0.25

@@ -54,7 +54,7 @@ POLICIES: dict[str, PolicyRecipe] = {
     ),
     "grpo": PolicyRecipe(
         name="grpo",
-        summary="GRPO: of the answers to a prompt, each is rewarded by how far it is from their mean",
+        summary="GRPO: of the answers to a prompt, each is rewarded against the mean of all",
         config=GRPOConfig,
         run=_grpo,
         learns_from="prompts",

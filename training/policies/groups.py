@@ -148,7 +148,7 @@ def _in_order(prompts: Sequence[Sequence[Message]], config: GroupConfig) -> Data
     """
     order = prompts_of_step(
         0,
-        episodes=config.steps * config.episodes // config.group_size,
+        episodes=config.steps * config.episodes // config.answers_per_prompt,
         prompts=len(prompts),
         seed=config.seed,
     )
@@ -172,7 +172,7 @@ def _arguments(
         output_dir=str(folder),
         num_train_epochs=1,
         shuffle_dataset=False,
-        num_generations=config.group_size,
+        num_generations=config.answers_per_prompt,
         max_completion_length=config.max_new_tokens,
         temperature=config.temperature,
         per_device_train_batch_size=rows,

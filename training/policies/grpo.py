@@ -145,7 +145,7 @@ def _story(config: GroupConfig, recipe: str) -> str:
 
 Start: `{config.start}`. It was tuned with Tandem to earn more from these reward models, each
 standardised, without straying far from its start. Each of its answers was held against
-{config.group_size - 1} others to the same prompt:
+{config.answers_per_prompt - 1} others to the same prompt:
 
 {rewards}
 

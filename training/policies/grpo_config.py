@@ -29,7 +29,7 @@ class GroupConfig(RecipeConfig):
         int, Field(ge=1, le=100_000, description="How often to answer and then learn from it")
     ] = 50
     episodes: Annotated[int, Field(ge=2, le=4096, description="Answers per step")] = 32
-    group_size: Annotated[
+    answers_per_prompt: Annotated[
         int, Field(ge=2, le=256, description="Answers to each prompt, held against each other")
     ] = 8
     max_new_tokens: Annotated[
@@ -71,7 +71,7 @@ class GroupConfig(RecipeConfig):
             raise ValueError("at least one weight must differ from 0")
         return weights
 
-    @field_validator("group_size")
+    @field_validator("answers_per_prompt")
     @classmethod
     def _groups_are_whole(cls, size: int, info: ValidationInfo) -> int:
         episodes = info.data.get("episodes")
@@ -95,7 +95,7 @@ class GRPOConfig(GroupConfig):
 class RLOOConfig(GroupConfig):
     """Raise what reward models say of a policy's answers beyond the mean of the others."""
 
-    group_size: Annotated[
+    answers_per_prompt: Annotated[
         int, Field(ge=2, le=256, description="Answers to each prompt, held against each other")
     ] = 4
     kl_coefficient: Annotated[
