@@ -30,6 +30,7 @@ from storage.records import Job, JobId, JobState, Snapshot
 from storage.settings import Settings
 from training.places import DEFAULT_BASE
 from training.policies import POLICIES
+from training.policies.functions import EXAMPLES
 from training.rewards import REWARDS
 
 FROM_SNAPSHOT = (
@@ -215,7 +216,7 @@ def _choices(
     frozen = [(_snapshot_label(snapshot), snapshot.id) for snapshot in known]
     offered = {
         "snapshot": gr.Dropdown(frozen, value=frozen[0][1] if frozen else None),
-        "rewards": gr.Dropdown(rewards, value=rewards[:1]),
+        "rewards": gr.Dropdown([*rewards, *EXAMPLES], value=rewards[:1]),
         "base": gr.Dropdown([DEFAULT_BASE, *(model.name for model in whole)]),
         "start": gr.Dropdown([DEFAULT_BASE, *(model.name for model in policies)]),
     }

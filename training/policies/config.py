@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -11,6 +10,7 @@ from storage.recipes import RecipeConfig
 from storage.records import HIGHEST_RATING, LOWEST_RATING
 from training.options import BatchTokens, Layers, MaxTokens, Rank, Seed
 from training.places import DEFAULT_BASE
+from training.policies.reward_options import Combine, Rewards, Uncertainty, WeightSchedule
 
 
 class SFTConfig(RecipeConfig):
@@ -65,15 +65,15 @@ class SFTConfig(RecipeConfig):
 
 
 class PPOConfig(RecipeConfig):
-    """Raise what reward models say of a policy's answers, without straying far from its start."""
+    """Raise what rewards a policy's answers earn, without straying far from its start."""
 
     start: Annotated[
         str, Field(min_length=1, description="Model to start from: a Hugging Face name or a policy")
     ] = DEFAULT_BASE
-    rewards: Annotated[
-        dict[str, float],
-        Field(min_length=1, description="Reward models, each with its weight in the mixed reward"),
-    ]
+    rewards: Rewards
+    weight_schedule: WeightSchedule = Field(default_factory=dict)
+    combine: Combine = "sum"
+    uncertainty: Uncertainty = 0.0
     steps: Annotated[
         int, Field(ge=1, le=100_000, description="How often to answer and then learn from it")
     ] = 50
@@ -147,15 +147,6 @@ class PPOConfig(RecipeConfig):
         int, Field(ge=1, description="Steps between sample answers to the first four prompts")
     ] = 10
     seed: Seed = 0
-
-    @field_validator("rewards")
-    @classmethod
-    def _weights_count(cls, weights: dict[str, float]) -> dict[str, float]:
-        if not all(math.isfinite(weight) for weight in weights.values()):
-            raise ValueError("every weight must be a finite number")
-        if not any(weights.values()):
-            raise ValueError("at least one weight must differ from 0")
-        return weights
 
     @field_validator("minibatches")
     @classmethod

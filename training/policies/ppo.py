@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from storage.errors import InvalidOption, NotFound, TooLittleData
+from storage.errors import InvalidOption, TooLittleData
 from storage.recipes import Progress
 from storage.records import Message
 from training import checkpoints as kept
@@ -18,9 +19,8 @@ from training.policies.folder import write_policy
 from training.policies.learner import Learner
 from training.policies.mixer import RewardMixer, Scorer
 from training.policies.rollouts import Writer
+from training.policies.sources import open_sources
 from training.policies.trainer import Trainer
-from training.rewards.card import read_record
-from training.rewards.scoring import RewardScorer
 from training.sampling import encode_prompts, open_policy
 
 
@@ -40,7 +40,8 @@ def run(
     Args:
         config: All options.
         prompts: The conversations to learn on.
-        rewards: The folder of each reward model that `config.rewards` names.
+        rewards: The folder of each reward model that `config.rewards` names; functions and
+            services have none.
         output: The policy's folder; see `write_policy`.
         checkpoints: Where to keep checkpoints. A run that finds its own there goes on from it.
         progress: Where to say how far it is.
@@ -53,28 +54,29 @@ def run(
     Raises:
         NotFound: A reward model is not among `rewards`.
         TooLittleData: There are no prompts.
-        InvalidOption: A value does not suit this model, or `output` holds something.
+        InvalidOption: A value does not suit this model, `output` holds something, or a reward is
+            the same for all answers of the start.
         InvalidData: A folder holds no reward model, or a model or prompt cannot be used.
-        TrainingFailed: The run diverged; says what to change.
+        TrainingFailed: The run diverged, or a reward service failed; says what to change.
         JobCancelled: A person stopped it; the last checkpoint stays.
     """
-    scorers: dict[str, Scorer] = {}
-    simulated = False
-    for name in config.rewards:
-        if name not in rewards:
-            raise NotFound("reward model", name, rewards)
-        scorers[name] = RewardScorer.load(rewards[name], device=device)
-        simulated |= bool(read_record(rewards[name])["simulated"])
+    opened = open_sources(
+        config.rewards,
+        rewards,
+        uncertainty=config.uncertainty,
+        environment=os.environ,
+        device=device,
+    )
     return train(
         config,
         prompts=prompts,
-        scorers=scorers,
+        scorers=opened.scorers,
         output=output,
         checkpoints=checkpoints,
         progress=progress,
         device=device,
         dtype=dtype,
-        simulated=simulated,
+        simulated=opened.simulated,
     )
 
 
@@ -93,7 +95,9 @@ def train(
     """As `run`, with anything that scores in the place of reward models."""
     if not prompts:
         raise TooLittleData("PPO needs prompts to answer; there are none. Import some.")
-    mixer = RewardMixer(scorers, config.rewards)
+    mixer = RewardMixer(
+        scorers, config.rewards, schedule=config.weight_schedule, combine=config.combine
+    )
     found = kept.newest(checkpoints)
     if found is None and output.exists() and any(output.iterdir()):
         raise InvalidOption("output", "it already holds something; name another", str(output))
@@ -136,6 +140,7 @@ def train(
         "base": opened.base,
         "start": config.start,
         "rewards": dict(config.rewards),
+        "reward_scales": mixer.scales(),
         "metrics": metrics,
         "simulated": simulated or bool(opened.description.get("simulated")),
     }
@@ -146,20 +151,21 @@ def train(
         actor.peft.merge_and_unload() if opened.is_policy else actor.peft,
         opened.tokenizer,
         description=description,
-        story=_story(config),
+        story=_story(config, mixer.scales()),
         samples=trainer.samples_text(),
         replace=found is not None,
     )
     return metrics
 
 
-def _story(config: PPOConfig) -> str:
+def _story(config: PPOConfig, scales: Mapping[str, Mapping[str, float]]) -> str:
     """What the model card tells besides names and numbers."""
-    rewards = "\n".join(f"- {name}, weight {w:g}" for name, w in config.rewards.items())
+    rewards = "\n".join(_told(config, name, scales.get(name)) for name in config.rewards)
+    worst = " Of these the worst counts." if config.combine == "worst" else ""
     return f"""# A policy trained with PPO
 
-Start: `{config.start}`. It was tuned with Tandem to earn more from these reward models, each
-standardised, without straying far from its start:
+Start: `{config.start}`. It was tuned with Tandem to earn more from these rewards, each
+standardised, without straying far from its start.{worst}
 
 {rewards}
 
@@ -167,3 +173,13 @@ The metrics are means over its last steps. A higher reward is what it was traine
 show that people like its answers better; a blinded study does. `samples.jsonl` holds what it
 answered to the same few prompts while it learned.
 """
+
+
+def _told(config: PPOConfig, name: str, scale: Mapping[str, float] | None) -> str:
+    """One reward as a line of the model card."""
+    line = f"- `{name}`, weight {config.rewards[name]:g}"
+    if name in config.weight_schedule:
+        line += f" times {config.weight_schedule[name]} over the run"
+    if scale is not None:
+        line += f"; the answers of the start earn {scale['mean']:.4g} ± {scale['std']:.4g}"
+    return line

@@ -19,14 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from storage.errors import InvalidOption
+from storage.errors import InvalidOption, TrainingFailed
 from storage.files import write_text
 from storage.recipes import Progress
 from storage.records import digest
 from training import checkpoints as kept
 from training.policies.config import PPOConfig
 from training.policies.learner import Learner
+from training.policies.measured import ANSWERS
 from training.policies.mixer import RewardMixer
+from training.policies.reward_options import short
 from training.policies.rollouts import Rollout, Writer, prompts_of_step
 
 PROBES = 4
@@ -58,6 +60,7 @@ class Trainer:
     def train(self) -> None:
         """Take the steps that are left."""
         if not self.samples:
+            self._measure()
             self._probe()
         while self.done < self.config.steps:
             metrics = self._step()
@@ -97,6 +100,7 @@ class Trainer:
         self.reward_at_start = state["reward_at_start"]
         self.recent = state["recent"]
         self.samples = state["samples"]
+        self.mixer.restore(state["reward_scales"])
         log.info("resumed from step %d", step)
         self.progress.log(f"resumed from step {step}")
 
@@ -124,7 +128,14 @@ class Trainer:
         with self.learner.actor.merged() as model:
             rollout = self.writer.write(model, places, step=self.done)
         written = time.perf_counter()
-        mixed = self.mixer.score(rollout.conversations)
+        try:
+            share = self.done / max(self.config.steps - 1, 1)
+            mixed = self.mixer.score(rollout.conversations, share=share)
+        except TrainingFailed:
+            # Nothing of this step was learned, so the run can go on from here when, say, a reward
+            # service is back.
+            kept.save(self.checkpoints, self.done, self._state())
+            raise
         scored = time.perf_counter()
         cut = np.array([not answer.finished for answer in rollout.answers])
         # An answer that was cut reads to a reward model like one that ended there. TRL, too, takes
@@ -136,8 +147,10 @@ class Trainer:
         tokens = [answer.tokens for answer in rollout.answers]
         metrics = {"reward": float(mixed.total.mean()), **learned}
         for name in self.mixer.weights:
-            metrics[f"reward/{name}"] = float(mixed.standardised[name].mean())
-            metrics[f"reward_raw/{name}"] = float(mixed.raw[name].mean())
+            metrics[f"reward/{short(name)}"] = float(mixed.standardised[name].mean())
+            metrics[f"reward_raw/{short(name)}"] = float(mixed.raw[name].mean())
+            if name in self.mixer.schedule:
+                metrics[f"weight/{short(name)}"] = mixed.weights[name]
         return {
             **metrics,
             "response_length": float(np.mean(tokens)),
@@ -147,6 +160,22 @@ class Trainer:
             "seconds_scoring": scored - written,
             "seconds_learning": finished - scored,
         }
+
+    def _measure(self) -> None:
+        """Give the rewards that have no scale yet one, by what the start policy answers."""
+        names = self.mixer.unmeasured()
+        if not names:
+            return
+        self.progress.log(f"Measuring what answers of the start earn from {', '.join(names)}.")
+        places = prompts_of_step(
+            0, episodes=ANSWERS, prompts=len(self.writer.prompts), seed=self.config.seed
+        )
+        with self.learner.actor.merged() as model:
+            # A step's number settles its random numbers, and this is that of no step.
+            rollout = self.writer.write(model, places, step=self.config.steps)
+        self.mixer.measure(rollout.conversations)
+        # A service might say something else when it is asked again.
+        kept.save(self.checkpoints, self.done, self._state())
 
     def _probe(self) -> None:
         """Answer the first prompts, with the same random numbers each time."""
@@ -172,6 +201,7 @@ class Trainer:
             "reward_at_start": self.reward_at_start,
             "recent": self.recent,
             "samples": self.samples,
+            "reward_scales": self.mixer.scales(),
         }
 
     def _identity(self) -> str:
