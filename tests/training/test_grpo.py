@@ -42,6 +42,7 @@ from training.policies import POLICIES
 from training.policies.groups import _GRPO, _RLOO, _rows
 from training.policies.grpo import train
 from training.policies.grpo_config import GroupConfig, GRPOConfig, RLOOConfig
+from training.policies.measured import ANSWERS, Measured
 from training.policies.mixer import Conversation, Scorer
 from training.policies.rollouts import prompts_of_step
 from training.sampling import Policy, encode_prompts
@@ -393,6 +394,29 @@ def test_several_rewards_are_mixed_by_weight(
     assert step["reward/a"] == pytest.approx((step["reward_raw/a"] - 1) / 2)
 
 
+@BOTH
+def test_what_has_no_scale_is_measured_and_weights_follow_their_schedule(
+    kind: type[GroupConfig], lively: str, tmp_path: Path
+) -> None:
+    length = Letters("aeiou")
+    scorers: dict[str, Scorer] = {"letters": Letters(), "vowels": Measured(length)}
+    weights = {"letters": 1.0, "vowels": 0.5}
+    options = {"rewards": weights, "weight_schedule": {"vowels": "0:0,1:1"}}
+    _, heard = do(kind, lively, tmp_path, scorers=scorers, **options)
+    assert heard.lines == ["Measuring what answers of the start earn from vowels."]
+    for step, share in ((1, 0), (2, 0.5), (3, 1)):
+        told = heard.metrics[step]
+        assert told["weight/vowels"] == 0.5 * share
+        total = told["reward/letters"] + 0.5 * share * told["reward/vowels"]
+        assert told["reward"] == pytest.approx(total)
+    raw = Letters("aeiou").score(length.asked[0])
+    assert len(raw) == ANSWERS
+    scale = json.loads((tmp_path / "policy/tandem.json").read_text())["reward_scales"]["vowels"]
+    assert scale == pytest.approx({"mean": np.mean(raw), "std": np.std(raw)})
+    card = (tmp_path / "policy/README.md").read_text()
+    assert "- `vowels`, weight 0.5 times 0:0,1:1 over the run; the answers of the start" in card
+
+
 # --- learning -------------------------------------------------------------------------------------
 
 
@@ -626,6 +650,64 @@ def test_checkpoints_of_another_run_are_refused(lively: str, tmp_path: Path) -> 
     for kind, options in ((GRPOConfig, {"seed": 1}), (RLOOConfig, {"kl_coefficient": 0.04})):
         with pytest.raises(InvalidOption, match="checkpoints: they are from a run with other"):
             do(kind, lively, tmp_path, steps=1, **options)
+
+
+class Moody(Letters):
+    """Gives out after some answers, as a service may."""
+
+    def __init__(self, *, answers: int) -> None:
+        super().__init__()
+        self.left = answers
+
+    def score(self, conversations: Sequence[Conversation]) -> np.ndarray:
+        if not self.left:
+            raise TrainingFailed("The reward service has gone fishing.")
+        self.left -= 1
+        return super().score(conversations)
+
+
+@BOTH
+def test_a_service_that_goes_away_stops_the_run_at_a_checkpoint_from_which_it_goes_on(
+    kind: type[GroupConfig], lively: str, tmp_path: Path
+) -> None:
+    def run(name: str, answers: int, heard: Heard) -> None:
+        scorers: dict[str, Scorer] = {"letters": Measured(Moody(answers=answers))}
+        do(kind, lively, tmp_path / name, scorers=scorers, heard=heard, steps=6)
+
+    undisturbed, failed, again, resumed = (Heard() for _ in range(4))
+    run("whole", 99, undisturbed)
+    # Once to measure, then three steps; and when it is asked again, it is still away.
+    for heard, answers in ((failed, 4), (again, 0)):
+        with pytest.raises(TrainingFailed, match="gone fishing"):
+            run("cut", answers, heard)
+    assert sorted(failed.metrics) == [1, 2, 3]
+    assert again.lines == ["resumed from step 3"]
+    run("cut", 99, resumed)
+    assert resumed.lines == ["resumed from step 3"]
+    assert sorted(resumed.metrics) == [4, 5, 6]
+    for step, metrics in resumed.metrics.items():
+        assert without_clock(metrics) == pytest.approx(
+            without_clock(undisturbed.metrics[step]), abs=1e-6
+        )
+    torch.testing.assert_close(
+        adapter(tmp_path / "cut"), adapter(tmp_path / "whole"), rtol=0, atol=1e-6
+    )
+
+
+@BOTH
+def test_a_service_that_was_away_before_the_first_step_leaves_no_checkpoint(
+    kind: type[GroupConfig], lively: str, tmp_path: Path
+) -> None:
+    scorers: dict[str, Scorer] = {"letters": Measured(Moody(answers=1))}
+    with pytest.raises(TrainingFailed, match="gone fishing"):
+        do(kind, lively, tmp_path, scorers=scorers)
+    assert not list((tmp_path / "checkpoints").glob("checkpoint-*"))
+    scales = (tmp_path / "checkpoints/reward_scales.json").read_text()
+    # It is not measured a second time.
+    moody = Moody(answers=99)
+    do(kind, lively, tmp_path, scorers={"letters": Measured(moody)})
+    assert [len(asked) for asked in moody.asked] == [8, 8, 8]
+    assert (tmp_path / "checkpoints/reward_scales.json").read_text() == scales
 
 
 # --- refusals -------------------------------------------------------------------------------------

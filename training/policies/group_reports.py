@@ -26,8 +26,10 @@ from storage.files import write_text
 from storage.recipes import Progress
 from storage.records import Message
 from training.policies.grpo_config import GroupConfig
+from training.policies.measured import ANSWERS
 from training.policies.mixer import RewardMixer
-from training.policies.rollouts import Writer
+from training.policies.reward_options import short
+from training.policies.rollouts import Rollout, Writer, prompts_of_step
 from training.policies.trainer import LAST, PROBES
 from training.sampling import answer_of
 
@@ -54,11 +56,18 @@ class Judge:
         self.mixer, self.prompts, self.config = mixer, prompts, config
         self.tokenizer, self.ends = tokenizer, ends
         self.began = self.finished = 0.0
+        self.failed = False
+        """Whether the rewards of the step are not known, because asking for them failed."""
         self.tokens = 0
         self.metrics: dict[str, float] = {}
 
     def __call__(
-        self, *, completion_ids: Sequence[Sequence[int]], place: Sequence[int], **_: Any
+        self,
+        *,
+        completion_ids: Sequence[Sequence[int]],
+        place: Sequence[int],
+        trainer_state: TrainerState,
+        **_: Any,
     ) -> list[float]:
         """What each answer earns.
 
@@ -67,9 +76,12 @@ class Judge:
         """
         self.began = time.perf_counter()
         answers = [answer_of(ids, self.tokenizer, self.ends) for ids in completion_ids]
+        self.failed = True
         mixed = self.mixer.score(
-            [(self.prompts[at], one.text) for at, one in zip(place, answers, strict=True)]
+            [(self.prompts[at], one.text) for at, one in zip(place, answers, strict=True)],
+            share=trainer_state.global_step / max(self.config.steps - 1, 1),
         )
+        self.failed = False
         cut = np.array([not one.finished for one in answers])
         # TRL goes on in fp32, and takes what is no number there for a missing reward.
         with np.errstate(over="ignore"):
@@ -83,8 +95,10 @@ class Judge:
         self.tokens = sum(tokens)
         self.metrics = {"reward": float(mixed.total.mean())}
         for name in self.mixer.weights:
-            self.metrics[f"reward/{name}"] = float(mixed.standardised[name].mean())
-            self.metrics[f"reward_raw/{name}"] = float(mixed.raw[name].mean())
+            self.metrics[f"reward/{short(name)}"] = float(mixed.standardised[name].mean())
+            self.metrics[f"reward_raw/{short(name)}"] = float(mixed.raw[name].mean())
+            if name in self.mixer.schedule:
+                self.metrics[f"weight/{short(name)}"] = mixed.weights[name]
         self.metrics["response_length"] = float(np.mean(tokens))
         self.metrics["finished_fraction"] = float(1 - cut.mean())
         self.finished = time.perf_counter()
@@ -104,8 +118,10 @@ class Watcher(TrainerCallback):
     ) -> None:
         self.judge, self.writer, self.config, self.progress = judge, writer, config, progress
         self.shown = checkpoints / "samples.jsonl"
+        self.scales = checkpoints / "reward_scales.json"
         self.samples: list[dict[str, Any]] = []
         self.began = self.finished = self.divergence = 0.0
+        self.random = _random_states()
 
     def watch(self, model: PeftModel) -> None:
         """Add up the step's log-probabilities as TRL has the model compute them.
@@ -138,7 +154,8 @@ class Watcher(TrainerCallback):
         model: Any,
         **_: Any,
     ) -> None:
-        """Show what the start answers, or say where the run goes on."""
+        """Measure and show what the start answers, or say where the run goes on."""
+        self._measure(model)
         if not state.global_step:
             self._probe(model, 0)
             return
@@ -150,6 +167,7 @@ class Watcher(TrainerCallback):
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
         """Before a step's answers are written."""
+        self.random = _random_states()
         self.began = time.perf_counter()
         self.divergence = 0.0
 
@@ -202,6 +220,12 @@ class Watcher(TrainerCallback):
             message=f"reward {metrics['reward']:+.2f}, KL {metrics['kl']:.2f} nats",
         )
 
+    def rewind(self) -> None:
+        """Let the generators stand where they stood before the step."""
+        torch.set_rng_state(self.random[0])
+        if self.random[1]:
+            torch.cuda.set_rng_state_all(self.random[1])
+
     def samples_text(self) -> str:
         """The samples as JSON lines."""
         return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.samples)
@@ -218,12 +242,26 @@ class Watcher(TrainerCallback):
             "seconds_learning": self.finished - judge.finished,
         }
 
+    def _measure(self, model: PeftModel) -> None:
+        """Give the rewards that have no scale yet one, by what the start policy answers."""
+        mixer = self.judge.mixer
+        if self.scales.is_file():
+            # A service might say something else when it is asked again.
+            mixer.restore(json.loads(self.scales.read_text(encoding="utf-8")))
+        if not (names := mixer.unmeasured()):
+            return
+        self.progress.log(f"Measuring what answers of the start earn from {', '.join(names)}.")
+        places = prompts_of_step(
+            0, episodes=ANSWERS, prompts=len(self.writer.prompts), seed=self.config.seed
+        )
+        # Random numbers of their own: those of a step that there is not.
+        mixer.measure(self._answers(model, places, step=self.config.steps).conversations)
+        write_text(self.scales, json.dumps(mixer.scales()))
+
     def _probe(self, model: PeftModel, step: int) -> None:
         """Answer the first prompts, with the same random numbers each time."""
         probes = list(range(min(PROBES, len(self.writer.prompts))))
-        model.eval()
-        written = self.writer.write(model.get_base_model(), probes, step=0)
-        model.train()
+        written = self._answers(model, probes, step=0)
         for (prompt, text), answer in zip(written.conversations, written.answers, strict=True):
             self.samples.append(
                 {
@@ -235,6 +273,18 @@ class Watcher(TrainerCallback):
                 }
             )
         write_text(self.shown, self.samples_text())
+
+    def _answers(self, model: PeftModel, places: Sequence[int], *, step: int) -> Rollout:
+        model.eval()
+        try:
+            return self.writer.write(model.get_base_model(), places, step=step)
+        finally:
+            model.train()
+
+
+def _random_states() -> tuple[torch.Tensor, list[torch.Tensor]]:
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return torch.get_rng_state(), on_gpus
 
 
 def final_metrics(history: Sequence[Mapping[str, float]]) -> dict[str, float]:

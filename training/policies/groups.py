@@ -34,6 +34,7 @@ from trl import GRPOConfig as TRLGRPOConfig
 from trl import GRPOTrainer, RLOOTrainer
 from trl import RLOOConfig as TRLRLOOConfig
 
+from storage.errors import TrainingFailed
 from storage.recipes import Progress
 from storage.records import Message
 from training.adapters import lora
@@ -84,7 +85,9 @@ def learn(
             answers all earned the same, of which nothing is learned.
 
     Raises:
-        TrainingFailed: A reward, the loss or its gradient is not a finite number.
+        InvalidOption: A reward is the same for all answers of the start.
+        TrainingFailed: A reward, the loss or its gradient is not a finite number, or a reward
+            service failed; then the run can go on from where it stands.
         JobCancelled: A person stopped the job; the last checkpoint stays.
     """
     ends = end_tokens(model, tokenizer)
@@ -127,7 +130,16 @@ def learn(
     peft.peft_config["default"].base_model_name_or_path = ""
     watcher.watch(peft)
     found = newest_checkpoint(checkpoints)
-    trainer.train(resume_from_checkpoint=str(found) if found else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(found) if found else None)
+    except TrainingFailed:
+        if judge.failed and (step := trainer.state.global_step):
+            # Nothing of this step was learned, so the run can go on from here when, say, a reward
+            # service is back.
+            watcher.rewind()
+            if not (checkpoints / f"checkpoint-{step}").exists():
+                trainer._save_checkpoint(peft, trial=None)
+        raise
     model.generation_config = own
     metrics = final_metrics(trainer.state.log_history)
     return Learned(model=peft, metrics=metrics, samples=watcher.samples_text())

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from storage.errors import NotFound, TooLittleData
+from storage.errors import TooLittleData
 from storage.recipes import Progress
 from storage.records import Message, digest
 from training import backbone
-from training.policies.folder import write_policy
+from training.policies.folder import rewards_told, write_policy
 from training.policies.groups import learn
 from training.policies.grpo_config import GroupConfig, RLOOConfig
 from training.policies.mixer import RewardMixer, Scorer
+from training.policies.sources import open_sources
 from training.policies.trl_training import claim, newest_checkpoint
 from training.quiet import quietly
-from training.rewards.card import read_record
-from training.rewards.scoring import RewardScorer
 from training.sampling import encode_prompts, open_policy
 
 
@@ -39,7 +39,8 @@ def run(
     Args:
         config: All options; its class says whether this is GRPO or RLOO.
         prompts: The conversations to learn on.
-        rewards: The folder of each reward model that `config.rewards` names.
+        rewards: The folder of each reward model that `config.rewards` names; functions and
+            services have none.
         output: The policy's folder; see `write_policy`.
         checkpoints: Where to keep checkpoints. A run that finds its own there goes on from it.
         progress: Where to say how far it is; see `learn` for the metrics.
@@ -52,28 +53,29 @@ def run(
     Raises:
         NotFound: A reward model is not among `rewards`.
         TooLittleData: There are no prompts.
-        InvalidOption: A value does not suit this model, or a folder belongs to something else.
+        InvalidOption: A value does not suit this model, a folder belongs to something else, or a
+            reward is the same for all answers of the start.
         InvalidData: A folder holds no reward model, or a model or prompt cannot be used.
-        TrainingFailed: The run diverged; says what to change.
+        TrainingFailed: The run diverged, or a reward service failed; says what to change.
         JobCancelled: A person stopped it; the last checkpoint stays.
     """
-    scorers: dict[str, Scorer] = {}
-    simulated = False
-    for name in config.rewards:
-        if name not in rewards:
-            raise NotFound("reward model", name, rewards)
-        scorers[name] = RewardScorer.load(rewards[name], device=device)
-        simulated |= bool(read_record(rewards[name])["simulated"])
+    opened = open_sources(
+        config.rewards,
+        rewards,
+        uncertainty=config.uncertainty,
+        environment=os.environ,
+        device=device,
+    )
     return train(
         config,
         prompts=prompts,
-        scorers=scorers,
+        scorers=opened.scorers,
         output=output,
         checkpoints=checkpoints,
         progress=progress,
         device=device,
         dtype=dtype,
-        simulated=simulated,
+        simulated=opened.simulated,
     )
 
 
@@ -95,7 +97,9 @@ def train(
         raise TooLittleData(
             f"{recipe.upper()} needs prompts to answer; there are none. Import some."
         )
-    mixer = RewardMixer(scorers, config.rewards)
+    mixer = RewardMixer(
+        scorers, config.rewards, schedule=config.weight_schedule, combine=config.combine
+    )
     opened = open_policy(config.start, device=device, dtype=dtype)
     encoded = encode_prompts(opened.model, opened.tokenizer, prompts, config.max_new_tokens)
     identity = digest(
@@ -121,6 +125,7 @@ def train(
         "base": opened.base,
         "start": config.start,
         "rewards": dict(config.rewards),
+        "reward_scales": mixer.scales(),
         "metrics": learned.metrics,
         "simulated": simulated or bool(opened.description.get("simulated")),
     }
@@ -131,21 +136,23 @@ def train(
         learned.model.merge_and_unload() if opened.is_policy else learned.model,
         opened.tokenizer,
         description=description,
-        story=_story(config, recipe),
+        story=_story(
+            config, recipe, rewards_told(config.rewards, config.weight_schedule, mixer.scales())
+        ),
         samples=learned.samples,
         replace=resumed,
     )
     return learned.metrics
 
 
-def _story(config: GroupConfig, recipe: str) -> str:
+def _story(config: GroupConfig, recipe: str, rewards: str) -> str:
     """What the model card tells besides names and numbers."""
-    rewards = "\n".join(f"- {name}, weight {w:g}" for name, w in config.rewards.items())
+    worst = " Of these the worst counts." if config.combine == "worst" else ""
     return f"""# A policy trained with {recipe.upper()}
 
-Start: `{config.start}`. It was tuned with Tandem to earn more from these reward models, each
+Start: `{config.start}`. It was tuned with Tandem to earn more from these rewards, each
 standardised, without straying far from its start. Each of its answers was held against
-{config.answers_per_prompt - 1} others to the same prompt:
+{config.answers_per_prompt - 1} others to the same prompt.{worst}
 
 {rewards}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -10,10 +9,11 @@ from pydantic import Field, ValidationInfo, field_validator
 from storage.recipes import RecipeConfig
 from training.options import Layers, Seed
 from training.places import DEFAULT_BASE
+from training.policies.reward_options import Combine, Rewards, Uncertainty, WeightSchedule
 
 
 class GroupConfig(RecipeConfig):
-    """Raise what reward models say of a policy's answers, each held against its siblings.
+    """Raise what rewards a policy's answers earn, each held against its siblings.
 
     What PPO knows, too, has its name and its meaning, so that runs can be compared.
     """
@@ -21,10 +21,10 @@ class GroupConfig(RecipeConfig):
     start: Annotated[
         str, Field(min_length=1, description="Model to start from: a Hugging Face name or a policy")
     ] = DEFAULT_BASE
-    rewards: Annotated[
-        dict[str, float],
-        Field(min_length=1, description="Reward models, each with its weight in the mixed reward"),
-    ]
+    rewards: Rewards
+    weight_schedule: WeightSchedule = Field(default_factory=dict)
+    combine: Combine = "sum"
+    uncertainty: Uncertainty = 0.0
     steps: Annotated[
         int, Field(ge=1, le=100_000, description="How often to answer and then learn from it")
     ] = 50
@@ -62,15 +62,6 @@ class GroupConfig(RecipeConfig):
     ] = 10
     seed: Seed = 0
 
-    @field_validator("rewards")
-    @classmethod
-    def _weights_count(cls, weights: dict[str, float]) -> dict[str, float]:
-        if not all(math.isfinite(weight) for weight in weights.values()):
-            raise ValueError("every weight must be a finite number")
-        if not any(weights.values()):
-            raise ValueError("at least one weight must differ from 0")
-        return weights
-
     @field_validator("answers_per_prompt")
     @classmethod
     def _groups_are_whole(cls, size: int, info: ValidationInfo) -> int:
@@ -81,7 +72,7 @@ class GroupConfig(RecipeConfig):
 
 
 class GRPOConfig(GroupConfig):
-    """Raise what reward models say of a policy's answers, scaled by the spread of each group."""
+    """Raise what rewards a policy's answers earn, scaled by the spread of each group."""
 
     # Shao et al. (2024), section 4.2. TRL's default is 0, which suits rewards that cannot be fooled
     # (a sum is right or wrong). What people like is known of answers near the start alone, and the
