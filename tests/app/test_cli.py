@@ -412,10 +412,12 @@ def test_a_model_from_a_file_needs_no_server(tandem: Command, judged: str, tmp_p
     ppo = ("--start", "tiny", "--steps", "1", "--episodes", "2", "--max-new-tokens", "4")
     policy = str(tmp_path / "policy")
     tandem(
-        "train", "policy", "ppo", "--rewards", f"{folder}=0.5", "--data", judged,
-        "--output", policy, *ppo,
+        "train", "policy", "ppo", "--rewards", f"{folder}=0.5", "length:2=0.25", "--data", judged,
+        "--weight-schedule", "length:2=0:1,1:0", "--output", policy, *ppo,
     )  # fmt: skip
-    assert (tmp_path / "policy" / "tandem.json").is_file()
+    told = json.loads((tmp_path / "policy" / "tandem.json").read_text())
+    assert told["rewards"] == {folder: 0.5, "length:2": 0.25}
+    assert list(told["reward_scales"]) == ["length:2"]
     for name in ("grpo", "rloo"):
         tandem(
             "train", "policy", name, "--rewards", f"{folder}=0.5", "--data", judged,

@@ -117,7 +117,7 @@ def test_other_names_are_those_of_reward_models(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["length", "length:80", "json", "matches:x", "http://h/s", "HTTPS://h/s"]
+    "name", ["length", "length:80", "json", "matches:x", "matches:(", "http://h/s", "HTTPS://h/s"]
 )
 def test_functions_and_services_are_not_looked_for_among_models(name: str) -> None:
     assert not is_reward_model(name)

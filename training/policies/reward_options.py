@@ -28,8 +28,11 @@ def is_service(name: str) -> bool:
 
 
 def is_reward_model(name: str) -> bool:
-    """Whether a reward's name, one that was checked, is that of a reward model."""
-    return not is_service(name) and text_function(name) is None
+    """Whether a reward's name is that of a reward model; also of a name that nobody checked."""
+    try:
+        return not is_service(name) and text_function(name) is None
+    except ValueError:
+        return False
 
 
 def short(name: str) -> str:
