@@ -19,11 +19,13 @@ Config = TypeVar("Config", bound=RecipeConfig)
 
 SPELLING = {
     "gae": "GAE",
+    "grpo": "GRPO",
     "id": "ID",
     "kl": "KL",
     "l2": "L2",
     "lora": "LoRA",
     "ppo": "PPO",
+    "rloo": "RLOO",
     "sft": "SFT",
 }
 """Words of option names that are not written as one would guess."""

@@ -6,13 +6,16 @@ saves most of its time and memory.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PreTrainedModel
 
 from storage.errors import InvalidData
 from training.quiet import quietly
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 
 def adapt(
@@ -47,25 +50,36 @@ def adapt(
             head.requires_grad_(True)
         return model
 
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
+
+    with quietly():
+        adapted = get_peft_model(model, lora(model, rank=rank, layers=layers, task=task))
+    # peft wrote down where the base was found on this machine; others look it up by its name.
+    adapted.peft_config["default"].base_model_name_or_path = base
+    return adapted
+
+
+def lora(model: PreTrainedModel, *, rank: int, layers: int | None, task: str) -> LoraConfig:
+    """The adapter that `adapt` puts on a model, for a library that puts it there itself."""
+    from peft import LoraConfig
 
     from training.lora import lean
 
+    stack = blocks(model)
     linear = {
         name.rpartition(".")[2]
         for layer in stack
         for name, module in layer.named_modules()
         if isinstance(module, torch.nn.Linear)
     }
-    options: dict[str, Any] = {} if layers is None else {"layers_to_transform": list(top)}
-    config = LoraConfig(
-        task_type=task, r=rank, lora_alpha=2 * rank, target_modules=sorted(linear), **options
+    options: dict[str, Any] = {}
+    if layers is not None and layers < len(stack):
+        options["layers_to_transform"] = list(range(len(stack) - layers, len(stack)))
+    return lean(
+        LoraConfig(
+            task_type=task, r=rank, lora_alpha=2 * rank, target_modules=sorted(linear), **options
+        )
     )
-    with quietly():
-        adapted = get_peft_model(model, lean(config))
-    # peft wrote down where the base was found on this machine; others look it up by its name.
-    adapted.peft_config["default"].base_model_name_or_path = base
-    return adapted
 
 
 def blocks(model: PreTrainedModel) -> list[torch.nn.Module]:

@@ -418,6 +418,12 @@ def test_a_model_from_a_file_needs_no_server(tandem: Command, judged: str, tmp_p
     told = json.loads((tmp_path / "policy" / "tandem.json").read_text())
     assert told["rewards"] == {folder: 0.5, "length:2": 0.25}
     assert list(told["reward_scales"]) == ["length:2"]
+    for name in ("grpo", "rloo"):
+        tandem(
+            "train", "policy", name, "--rewards", f"{folder}=0.5", "--data", judged,
+            "--output", str(tmp_path / name), "--answers-per-prompt", "2", *ppo,
+        )  # fmt: skip
+        assert json.loads((tmp_path / name / "tandem.json").read_text())["recipe"] == name
 
 
 def test_models_start_from_a_policy_that_learned_good_answers(

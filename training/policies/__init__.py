@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from storage.recipes import Recipe
 from training.policies.config import PPOConfig, SFTConfig
+from training.policies.grpo_config import GRPOConfig, RLOOConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,12 @@ def _ppo(*positional: Any, **named: Any) -> dict[str, Any]:
     return run(*positional, **named)
 
 
+def _grpo(*positional: Any, **named: Any) -> dict[str, Any]:
+    from training.policies.grpo import run
+
+    return run(*positional, **named)
+
+
 POLICIES: dict[str, PolicyRecipe] = {
     "sft": PolicyRecipe(
         name="sft",
@@ -43,6 +50,20 @@ POLICIES: dict[str, PolicyRecipe] = {
         summary="PPO against one or several reward models, with a KL penalty to the start",
         config=PPOConfig,
         run=_ppo,
+        learns_from="prompts",
+    ),
+    "grpo": PolicyRecipe(
+        name="grpo",
+        summary="GRPO: of the answers to a prompt, each is rewarded against the mean of all",
+        config=GRPOConfig,
+        run=_grpo,
+        learns_from="prompts",
+    ),
+    "rloo": PolicyRecipe(
+        name="rloo",
+        summary="RLOO: of the answers to a prompt, each is rewarded against the mean of the others",
+        config=RLOOConfig,
+        run=_grpo,
         learns_from="prompts",
     ),
 }

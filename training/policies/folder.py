@@ -58,6 +58,24 @@ def write_policy(
         )
 
 
+def rewards_told(
+    weights: Mapping[str, float],
+    schedule: Mapping[str, str],
+    scales: Mapping[str, Mapping[str, float]],
+) -> str:
+    """Rewards as lines of a model card: what each counted, and the scale of those measured here."""
+    lines = []
+    for name, weight in weights.items():
+        line = f"- `{name}`, weight {weight:g}"
+        if name in schedule:
+            line += f" times {schedule[name]} over the run"
+        if name in scales:
+            mean, std = scales[name]["mean"], scales[name]["std"]
+            line += f"; the answers of the start earn {mean:.4g} ± {std:.4g}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
 def _card(description: Mapping[str, Any], story: str, *, whole: bool) -> str:
     """The model card, with the metadata that the Hub reads."""
     base, recipe = description["base"], description["recipe"]

@@ -16,7 +16,7 @@ from training import backbone
 from training import checkpoints as kept
 from training.policies.actor import Actor
 from training.policies.config import PPOConfig
-from training.policies.folder import write_policy
+from training.policies.folder import rewards_told, write_policy
 from training.policies.learner import Learner
 from training.policies.mixer import RewardMixer, Scorer
 from training.policies.rollouts import Writer
@@ -169,7 +169,7 @@ def train(
 
 def _story(config: PPOConfig, scales: Mapping[str, Mapping[str, float]]) -> str:
     """What the model card tells besides names and numbers."""
-    rewards = "\n".join(_told(config, name, scales.get(name)) for name in config.rewards)
+    rewards = rewards_told(config.rewards, config.weight_schedule, scales)
     worst = " Of these the worst counts." if config.combine == "worst" else ""
     return f"""# A policy trained with PPO
 
@@ -182,13 +182,3 @@ The metrics are means over its last steps. A higher reward is what it was traine
 show that people like its answers better; a blinded study does. `samples.jsonl` holds what it
 answered to the same few prompts while it learned.
 """
-
-
-def _told(config: PPOConfig, name: str, scale: Mapping[str, float] | None) -> str:
-    """One reward as a line of the model card."""
-    line = f"- `{name}`, weight {config.rewards[name]:g}"
-    if name in config.weight_schedule:
-        line += f" times {config.weight_schedule[name]} over the run"
-    if scale is not None:
-        line += f"; the answers of the start earn {scale['mean']:.4g} ± {scale['std']:.4g}"
-    return line
