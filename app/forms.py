@@ -18,8 +18,10 @@ from storage.recipes import RecipeConfig
 Config = TypeVar("Config", bound=RecipeConfig)
 
 SPELLING = {
+    "dpo": "DPO",
     "gae": "GAE",
     "id": "ID",
+    "iterative-dpo": "iterative DPO",
     "kl": "KL",
     "l2": "L2",
     "lora": "LoRA",

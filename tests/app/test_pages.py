@@ -544,10 +544,11 @@ def test_policies_with_whole_weights_are_offered_as_a_base(
     drawn = json.dumps(desk.call(desk.handler("train", "offer")))
     offered = re.findall(r'"choices": (\[\[.*?\]\])', drawn)
     with_base = [menu for menu in offered if "sft-whole" in menu]
-    # As base of every reward model, of an ablation and of SFT, and as start of PPO, which takes
-    # adapters too.
+    # As base of every reward model, of an ablation and of SFT, and as start of the other policies,
+    # which take adapters too.
     assert len(with_base) == len(REWARDS) + 1 + len(POLICIES)
-    assert sum("ppo-adapter" in menu for menu in with_base) == 1
+    with_start = sum("start" in recipe.config.model_fields for recipe in POLICIES.values())
+    assert sum("ppo-adapter" in menu for menu in with_base) == with_start
 
 
 def test_a_policy_of_good_answers_is_queued_from_its_form(
