@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import planted
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from datasets import Dataset
 from lively import Heard, save_lively
 from peft import LoraConfig, PeftModel
@@ -69,7 +71,13 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def do(
-    start: str, data: Path, folder: Path, *, heard: Heard | None = None, **options: Any
+    start: str,
+    data: Path,
+    folder: Path,
+    *,
+    heard: Heard | None = None,
+    dtype: torch.dtype = FP32,
+    **options: Any,
 ) -> tuple[dict[str, float], Heard]:
     heard = heard or Heard()
     metrics = run(
@@ -79,7 +87,7 @@ def do(
         checkpoints=folder / "checkpoints",
         progress=heard,
         device="cpu",
-        dtype=FP32,
+        dtype=dtype,
     )
     return metrics, heard
 
@@ -500,6 +508,40 @@ def test_a_policy_that_starts_from_a_policy_stands_on_its_own(
         shutil.rmtree(tmp_path / "first")
         second = open_policy(str(tmp_path / "second/policy"), device="cpu", dtype=FP32)
         torch.testing.assert_close(second.model(ids).logits, first, rtol=1e-3, atol=1e-3)
+
+
+@pytest.fixture
+def accelerator() -> Iterator[None]:
+    """accelerate keeps one precision for a whole process, as a job has only one."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+@pytest.mark.usefixtures("accelerator")
+def test_in_bf16_what_learns_is_fp32_and_whole_weights_are_written_in_bf16(
+    lively: str, judged: Path, tmp_path: Path, rank: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learning: set[torch.dtype] = set()
+    compute = _Trainer.compute_loss
+
+    def listening(self: Any, model: Any, *more: Any, **named: Any) -> Any:
+        learning.update(weight.dtype for weight in model.parameters() if weight.requires_grad)
+        return compute(self, model, *more, **named)
+
+    monkeypatch.setattr(_Trainer, "compute_loss", listening)
+    options: dict[str, Any] = {"rank": rank, "learning_rate": 2e-3}
+    exact, _ = do(lively, judged, tmp_path / "fp32", **options)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    rough, heard = do(lively, judged, tmp_path / "bf16", dtype=torch.bfloat16, **options)
+    assert learning == {torch.float32}
+    assert heard.metrics[1]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert rough["validation/loss"] == pytest.approx(exact["validation/loss"], rel=0.1)
+    assert rough["validation/loss"] != exact["validation/loss"]
+    if rank == 0:
+        weights = load_file(tmp_path / "bf16/policy/model.safetensors")
+        assert {weight.dtype for weight in weights.values()} == {torch.bfloat16}
 
 
 def test_nobody_outside_is_told_or_asked(

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from lively import PROMPTS, Heard, Letters, save_lively
 from safetensors.torch import load_file
 
 from storage.errors import InvalidData, InvalidOption, NotFound, TooLittleData, TrainingFailed
 from storage.recipes import RecipeConfig
 from storage.records import Message
+from training import tiny
+from training.backbone import chat_ids
 from training.best_of_n import divergence_bound
 from training.policies import POLICIES, in_rounds
 from training.policies.dpo_config import IterativeDPOConfig, RejectionSamplingConfig
@@ -62,6 +65,7 @@ def do(
     scorers: dict[str, Scorer] | None = None,
     prompts: Sequence[Sequence[Message]] = PROMPTS,
     heard: Heard | None = None,
+    dtype: torch.dtype = FP32,
     **options: Any,
 ) -> tuple[dict[str, float], Heard]:
     heard = heard or Heard()
@@ -75,7 +79,7 @@ def do(
         checkpoints=folder / "checkpoints",
         progress=heard,
         device="cpu",
-        dtype=FP32,
+        dtype=dtype,
     )
     return metrics, heard
 
@@ -187,27 +191,79 @@ def test_every_round_is_held_to_the_start(lively: str, tmp_path: Path) -> None:
     assert not second.endswith("loss 0.693")
 
 
-def test_an_answer_that_was_cut_loses_the_penalty(
-    lively: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[Judged]:
+    """What a method called `none`, which learns nothing, was given to learn from."""
     seen: list[Judged] = []
 
     def remember(_config: object, _student: object, judged: Judged, *_: object) -> dict[str, float]:
         seen.append(judged)
         return {}
 
-    method = in_rounds.Method(
-        recipe="test", learn=remember, title="Test", story=lambda _: "Nothing."
-    )
-    monkeypatch.setitem(METHODS, "test", (method, RejectionSamplingConfig))
+    none = in_rounds.Method(recipe="none", learn=remember, title="None", story=lambda _: "Nothing.")
+    monkeypatch.setitem(METHODS, "none", (none, RejectionSamplingConfig))
+    return seen
+
+
+def test_an_answer_that_was_cut_loses_the_penalty(
+    lively: str, tmp_path: Path, looked_at: list[Judged]
+) -> None:
     nothing: dict[str, Scorer] = {"letters": Letters("")}
     options: dict[str, Any] = {"missing_end_penalty": 1.5, "rounds": 1, "max_new_tokens": 64}
-    do("test", lively, tmp_path, scorers=nothing, answers_per_prompt=16, **options)
-    for answers, scores in zip(seen[0].answers, seen[0].scores, strict=True):
+    do("none", lively, tmp_path, scorers=nothing, answers_per_prompt=16, **options)
+    for answers, scores in zip(looked_at[0].answers, looked_at[0].scores, strict=True):
         assert scores == [0.0 if answer[-1] == 2 else -1.5 for answer in answers]
-    finished = np.mean([a[-1] == 2 for answers in seen[0].answers for a in answers])
-    assert seen[0].metrics["finished_fraction"] == pytest.approx(finished)
+    finished = np.mean([a[-1] == 2 for answers in looked_at[0].answers for a in answers])
+    assert looked_at[0].metrics["finished_fraction"] == pytest.approx(finished)
     assert 0 < finished < 1
+
+
+def test_answers_and_scores_stand_with_their_prompt(
+    lively: str, tmp_path: Path, looked_at: list[Judged]
+) -> None:
+    class Asked(Letters):
+        """Tells by its rewards which prompt and which answer it was asked about."""
+
+        def score(self, conversations: Any) -> np.ndarray:
+            return np.array([1000 * len(p[0]["content"]) + len(text) for p, text in conversations])
+
+        def standardise(self, rewards: np.ndarray) -> np.ndarray:
+            return rewards
+
+    do("none", lively, tmp_path, scorers={"letters": Asked()}, rounds=2, prompts_per_round=3)
+    tokenizer = tiny.tokenizer()
+    of_prompt = {tuple(chat_ids(tokenizer, prompt)): prompt for prompt in PROMPTS}
+    asked = []
+    for judged in looked_at:
+        for ids, answers, scores in zip(judged.prompts, judged.answers, judged.scores, strict=True):
+            prompt = of_prompt[tuple(ids)]
+            asked.append(prompt)
+            told = [len(tokenizer.decode(answer, skip_special_tokens=True)) for answer in answers]
+            assert scores == [1000 * len(prompt[0]["content"]) + length for length in told]
+            assert len({tuple(answer) for answer in answers}) == 4
+    # Three prompts a round, and every prompt before one comes again.
+    assert [len(judged.prompts) for judged in looked_at] == [3, 3]
+    assert sorted(asked[:4], key=str) == sorted(PROMPTS, key=str)
+
+
+@pytest.fixture
+def accelerator() -> Iterator[None]:
+    """accelerate keeps one precision for a whole process, as a job has only one."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@each_method
+@pytest.mark.parametrize("rank", [0, 4])
+@pytest.mark.usefixtures("accelerator")
+def test_in_bf16_it_starts_where_its_start_is(
+    lively: str, tmp_path: Path, recipe: str, rank: int
+) -> None:
+    options: dict[str, Any] = {"rank": rank, "learning_rate": 1e-3, "dtype": torch.bfloat16}
+    _, heard = do(recipe, lively, tmp_path, **options)
+    assert heard.metrics[0]["kl"] == 0
+    assert heard.metrics[2]["kl"] != 0
 
 
 @each_method
