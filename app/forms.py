@@ -21,11 +21,12 @@ SPELLING = {
     "dpo": "DPO",
     "gae": "GAE",
     "id": "ID",
-    "iterative-dpo": "iterative DPO",
+    "iterative-dpo": "Iterative DPO",
     "kl": "KL",
     "l2": "L2",
     "lora": "LoRA",
     "ppo": "PPO",
+    "rejection-sampling": "Rejection sampling (RAFT)",
     "sft": "SFT",
 }
 """Words of option names that are not written as one would guess."""

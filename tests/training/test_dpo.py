@@ -234,13 +234,12 @@ def test_the_validation_part_does_not_depend_on_the_batches(
             student.opened.tokenizer,
             pairs[:1],
             pairs,
-            DPOConfig.read({**OPTIONS, "batch_tokens": budget}),
+            DPOConfig.read({**OPTIONS, "learning_rate": 1e-9, "batch_tokens": budget}),
             reference=None,
             autocast=False,
             checkpoints=tmp_path / str(budget),
             progress=heard,
         )
-        # The first step has length 0.
         told = heard.metrics[1]
         found.append([told[f"validation/{name}"] for name in ("loss", "accuracy")])
     assert found[0][0] != pytest.approx(math.log(2), abs=1e-3)
@@ -313,7 +312,7 @@ def test_trl_alone_learns_the_same(lively: str, tmp_path: Path, rank: int) -> No
             num_train_epochs=1,
             learning_rate=3e-3,
             lr_scheduler_type="linear",
-            warmup_steps=1,
+            warmup_steps=0,
             beta=0.1,
             seed=7,
             bf16=False,
@@ -574,7 +573,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     options: dict[str, Any] = {"rank": rank, "epochs": 2, "learning_rate": 2e-3}
     whole, undisturbed = do(lively, judged, tmp_path / "whole", **options)
     steps = int(whole["steps"])
-    assert steps >= 10
+    assert steps == 12
 
     stopped = Heard(stop_at=7 if phase == "report" else None)
     with monkeypatch.context() as patch:
@@ -589,9 +588,8 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     resumed, heard = do(lively, judged, tmp_path / "killed", **options)
 
     # Of a run that was over, transformers keeps the best checkpoint and drops the last.
-    newest = whole["best_step"] if phase == "writing the folder" else 4
-    assert heard.lines[1] == f"resumed from step {newest:.0f}"
-    newest = int(newest)
+    newest = int(whole["best_step"]) if phase == "writing the folder" else 6
+    assert heard.lines[1] == f"resumed from step {newest}"
     for step in range(newest + 1, steps + 1):
         assert heard.metrics[step] == pytest.approx(undisturbed.metrics[step], abs=1e-6)
     assert without_clock(resumed) == pytest.approx(without_clock(whole), abs=1e-6)

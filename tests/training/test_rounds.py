@@ -267,6 +267,13 @@ def test_in_bf16_it_starts_where_its_start_is(
 
 
 @each_method
+def test_a_round_of_one_step_learns(lively: str, tmp_path: Path, recipe: str) -> None:
+    metrics, heard = do(recipe, lively, tmp_path, rounds=1, batch_tokens=1 << 16)
+    assert any("round 1: step 1 of 1" in told for told in heard.messages)
+    assert metrics["kl"] != 0
+
+
+@each_method
 def test_whole_weights_learn_too(lively: str, tmp_path: Path, recipe: str) -> None:
     metrics, heard = do(recipe, lively, tmp_path, rank=0, learning_rate=1e-3)
     assert heard.metrics[0]["kl"] == 0

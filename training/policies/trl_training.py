@@ -109,7 +109,8 @@ def arguments(
         train_sampling_strategy="sequential",
         learning_rate=config.learning_rate,
         lr_scheduler_type="linear",
-        warmup_steps=math.ceil(WARMUP * steps),
+        # Rounded down: the first step of a warm-up has length 0, which must not be the only one.
+        warmup_steps=int(WARMUP * steps),
         seed=config.seed % 2**32,
         bf16=autocast,
         gradient_checkpointing=False,
