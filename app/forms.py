@@ -18,13 +18,16 @@ from storage.recipes import RecipeConfig
 Config = TypeVar("Config", bound=RecipeConfig)
 
 SPELLING = {
+    "dpo": "DPO",
     "gae": "GAE",
     "grpo": "GRPO",
     "id": "ID",
+    "iterative-dpo": "Iterative DPO",
     "kl": "KL",
     "l2": "L2",
     "lora": "LoRA",
     "ppo": "PPO",
+    "rejection-sampling": "Rejection sampling (RAFT)",
     "rloo": "RLOO",
     "sft": "SFT",
 }

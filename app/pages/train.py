@@ -36,14 +36,26 @@ from training.rewards import REWARDS
 FROM_SNAPSHOT = (
     "snapshot",
     "base",
+    "start",
     "name",
     "min_rating",
+    "beta",
     "answers_per_prompt",
     "epochs",
     "learning_rate",
 )
 FOR_ABLATION = ("snapshot", "kinds", "labels", "seeds", "base", "epochs")
-FROM_PROMPTS = ("start", "rewards", "name", "steps", "kl_target", "max_new_tokens")
+FROM_PROMPTS = (
+    "start",
+    "rewards",
+    "name",
+    "steps",
+    "rounds",
+    "answers_per_prompt",
+    "kl_target",
+    "beta",
+    "max_new_tokens",
+)
 """Options to show at once, where a recipe has them; the others wait under "Advanced"."""
 LIVE, IDLE = 1.5, 8.0
 """Seconds between two looks at the database, while something runs and otherwise."""

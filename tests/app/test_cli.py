@@ -464,6 +464,29 @@ def test_models_start_from_a_policy_that_learned_good_answers(
     assert "this is a reward model, and a policy model is needed" in refused
 
 
+def test_policies_learn_from_comparisons_and_from_ranked_answers(
+    tandem: Command, judged: str
+) -> None:
+    tandem("import", judged)
+    snapshot = tandem("snapshot", "create", "--json")["snapshot"]
+    quick = ("--epochs", "1", "--rank", "4", "--max-new-tokens", "4")
+    made = tandem("train", "policy", "dpo", "--snapshot", snapshot, "--start", "tiny", *quick,
+                  "--json")  # fmt: skip
+    assert made["model"] == "dpo-1"
+    assert {"pairs", "ties", "both_bad", "kl", "response_length", "seconds"} <= set(made["metrics"])
+    reward = ("--snapshot", snapshot, "--base", "tiny", "--no-layers", "--epochs", "1")
+    tandem("train", "reward", "preference", *reward)
+    rounds = ("--rounds", "1", "--prompts-per-round", "4", "--answers-per-prompt", "3")
+    for recipe in ("iterative-dpo", "rejection-sampling"):
+        made = tandem("train", "policy", recipe, "--rewards", "preference-1", "--start", "dpo-1",
+                      *rounds, *quick, "--json")  # fmt: skip
+        assert made["model"] == f"{recipe}-1"
+        assert {"reward", "kl", "response_length", "seconds"} <= set(made["metrics"])
+    listed = {model["model"]: model for model in tandem("models", "list", "--json")["models"]}
+    ids = {name: model["id"] for name, model in listed.items()}
+    assert listed["rejection-sampling-1"]["parents"] == [ids["preference-1"], ids["dpo-1"]]
+
+
 def test_an_adapter_is_no_base_for_a_reward_model(
     tandem: Command, judged: str, tmp_path: Path
 ) -> None:

@@ -80,15 +80,19 @@ def test_reward_training_goes_on_from_its_checkpoint(workshop: Workshop) -> None
 
 
 @pytest.mark.timeout(900)
-def test_sft_goes_on_from_its_checkpoint(workshop: Workshop) -> None:
+@pytest.mark.parametrize(("recipe", "grown_from"), [("sft", "base"), ("dpo", "start")])
+def test_what_trl_teaches_goes_on_from_its_checkpoint(
+    workshop: Workshop, recipe: str, grown_from: str
+) -> None:
     policy = workshop.queue(
         "policy",
-        "sft",
+        recipe,
         snapshot=workshop.snapshot.id,
-        base="tiny",
         epochs=20,
+        rank=0,
         batch_tokens=256,
         checkpoint_every=5,
+        **{grown_from: "tiny"},
     )
     reached = kill_in_the_middle(workshop, policy, after=12)
     ended = finish(workshop, policy)
@@ -96,7 +100,7 @@ def test_sft_goes_on_from_its_checkpoint(workshop: Workshop) -> None:
     assert 0 < resumed_from(workshop, policy) <= reached + 5
     with workshop.database.read() as connection:
         curve = [step for step, name, _ in jobs.metrics(connection, policy.id) if name == "loss"]
-        model = models.model(connection, "sft-1")
+        model = models.model(connection, f"{recipe}-1")
     assert curve == list(range(1, (ended.total or 0) + 1))
     assert (model.job, model.snapshot) == (policy.id, workshop.snapshot.id)
     assert (workshop.settings.data_dir / model.folder / "model.safetensors").is_file()

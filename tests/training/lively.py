@@ -58,6 +58,7 @@ class Heard:
     def __init__(self, *, stop_at: int | None = None) -> None:
         self.metrics: dict[int, dict[str, float]] = {}
         self.lines: list[str] = []
+        self.messages: list[str] = []
         self.total: int | None = None
         self.stop_at = stop_at
 
@@ -71,7 +72,8 @@ class Heard:
     ) -> None:
         if step == self.stop_at:
             raise KeyboardInterrupt
-        self.metrics[step] = dict(metrics or {})
+        self.metrics.setdefault(step, {}).update(metrics or {})
+        self.messages += [message] if message else []
         self.total = total
 
     def log(self, line: str) -> None:

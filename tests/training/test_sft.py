@@ -137,13 +137,12 @@ def test_the_loss_is_the_cross_entropy_of_the_answers_alone(lively: str, tmp_pat
     pair = [shown(1, Split.TRAIN)[0], shown(2, Split.TRAIN, answer="yes")[1]]
     judged = shown(10, Split.VALIDATION)
     write_demonstrations(tmp_path / "shown.jsonl", [*pair * 5, *judged])
-    _, heard = do(
-        tmp_path / "shown.jsonl", tmp_path, base=lively, batch_tokens=1 << 16, epochs=1, rank=0
-    )
+    # So slow that validation still sees the start.
+    options = {"batch_tokens": 1 << 16, "epochs": 1, "rank": 0, "learning_rate": 1e-12}
+    _, heard = do(tmp_path / "shown.jsonl", tmp_path, base=lively, **options)
     model = load_causal(lively, dtype=torch.float32, device="cpu")
     nats, tokens = nats_by_hand(model, pair)
     assert heard.metrics[1]["loss"] == pytest.approx(nats / tokens, abs=1e-5)
-    # The first step of the warm-up has length 0, so validation still sees the start.
     nats, tokens = nats_by_hand(model, judged)
     assert heard.metrics[1]["validation/loss"] == pytest.approx(nats / tokens, abs=1e-5)
 
@@ -214,11 +213,12 @@ def test_it_learns_to_say_what_it_was_shown(lively: str, tmp_path: Path, rank: i
 def test_the_weights_that_were_best_on_the_validation_part_are_kept(
     lively: str, tmp_path: Path
 ) -> None:
-    # What is learned is wrong for the validation part, so the first look is the best one.
+    # What is learned is wrong for the validation part, so the last look is not the best one.
     judged = shown(10, Split.VALIDATION, answer="thank you")
     both = [*shown(20, Split.TRAIN, answer="please"), *judged]
     write_demonstrations(tmp_path / "shown.jsonl", both)
     options = {"base": lively, "epochs": 6, "batch_tokens": 256, "checkpoint_every": 1}
+    options |= {"learning_rate": 2e-2}
     metrics, heard = do(tmp_path / "shown.jsonl", tmp_path, **options)
     seen = {
         step: told["validation/loss"]
@@ -255,6 +255,12 @@ def test_only_the_layers_asked_for_change(lines: Path, tmp_path: Path) -> None:
         }
         assert changed
         assert all(".layers.1." in name for name in changed)
+
+
+def test_a_run_of_one_step_learns(lines: Path, tmp_path: Path) -> None:
+    metrics, heard = do(lines, tmp_path, epochs=1, batch_tokens=1 << 16)
+    assert metrics["steps"] == 1
+    assert heard.metrics[1]["learning_rate"] == OPTIONS["learning_rate"]
 
 
 # --- what a run leaves ----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from storage.recipes import Recipe
 from training.policies.config import PPOConfig, SFTConfig
+from training.policies.dpo_config import DPOConfig, IterativeDPOConfig, RejectionSamplingConfig
 from training.policies.grpo_config import GRPOConfig, RLOOConfig
 
 
@@ -33,6 +34,24 @@ def _ppo(*positional: Any, **named: Any) -> dict[str, Any]:
 
 def _grpo(*positional: Any, **named: Any) -> dict[str, Any]:
     from training.policies.grpo import run
+
+    return run(*positional, **named)
+
+
+def _dpo(*positional: Any, **named: Any) -> dict[str, Any]:
+    from training.policies.dpo import run
+
+    return run(*positional, **named)
+
+
+def _iterative_dpo(*positional: Any, **named: Any) -> dict[str, Any]:
+    from training.policies.iterative_dpo import run
+
+    return run(*positional, **named)
+
+
+def _rejection_sampling(*positional: Any, **named: Any) -> dict[str, Any]:
+    from training.policies.rejection_sampling import run
 
     return run(*positional, **named)
 
@@ -64,6 +83,27 @@ POLICIES: dict[str, PolicyRecipe] = {
         summary="RLOO: of the answers to a prompt, each is rewarded against the mean of the others",
         config=RLOOConfig,
         run=_grpo,
+        learns_from="prompts",
+    ),
+    "dpo": PolicyRecipe(
+        name="dpo",
+        summary="DPO: learn from comparisons directly, without a reward model",
+        config=DPOConfig,
+        run=_dpo,
+        learns_from="snapshot",
+    ),
+    "iterative-dpo": PolicyRecipe(
+        name="iterative-dpo",
+        summary="DPO in rounds, on the best and the worst of several answers by reward models",
+        config=IterativeDPOConfig,
+        run=_iterative_dpo,
+        learns_from="prompts",
+    ),
+    "rejection-sampling": PolicyRecipe(
+        name="rejection-sampling",
+        summary="Learn to write the best of several answers by reward models, in rounds (RAFT)",
+        config=RejectionSamplingConfig,
+        run=_rejection_sampling,
         learns_from="prompts",
     ),
 }

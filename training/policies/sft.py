@@ -10,15 +10,15 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from storage.errors import InvalidOption, TooLittleData
-from storage.files import write_text
 from storage.recipes import Progress
 from storage.records import digest
 from training import backbone
 from training.adapters import adapt
 from training.policies.config import SFTConfig
 from training.policies.demonstrations import Demonstration, Demonstrations, read_demonstrations
-from training.policies.finetuning import Example, finetune, newest_checkpoint
+from training.policies.finetuning import Example, finetune
 from training.policies.folder import write_policy
+from training.policies.trl_training import claim, newest_checkpoint
 from training.quiet import quietly
 from training.sampling import open_policy
 
@@ -88,7 +88,8 @@ def run(
         backbone.fingerprint(config.base),
         [list(one.ids) for one in (*train, *validation)],
     )
-    resumed = _claim(checkpoints, identity, output)
+    resumed = newest_checkpoint(checkpoints) is not None
+    claim(checkpoints, identity, output, resumed=resumed)
     progress.log(
         f"learning from {len(train)} answers; left out {left_out} of conversations with more than"
         f" {config.max_tokens} tokens"
@@ -165,20 +166,6 @@ def _refuse_too_few(answers: int, left_out: int, config: SFTConfig, shown: Demon
         f"SFT needs at least {FEWEST} good answers; {answers} {where}, and {left_out} more whose"
         f" conversation is longer than max_tokens ({config.max_tokens})."
     )
-
-
-def _claim(checkpoints: Path, identity: str, output: Path) -> bool:
-    """See that the folders are this run's own; True if there is a checkpoint to go on from."""
-    mark = checkpoints / "run.txt"
-    if mark.is_file() and mark.read_text(encoding="utf-8") != identity:
-        raise InvalidOption(
-            "checkpoints", "they are from a run with other options or data", str(checkpoints)
-        )
-    resumed = newest_checkpoint(checkpoints) is not None
-    if not resumed and output.exists() and any(output.iterdir()):
-        raise InvalidOption("output", "it already holds something; name another", str(output))
-    write_text(mark, identity)
-    return resumed
 
 
 def _story(config: SFTConfig, shown: Demonstrations) -> str:
