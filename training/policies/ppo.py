@@ -15,10 +15,12 @@ from training import checkpoints as kept
 from training.policies.actor import Actor
 from training.policies.config import PPOConfig
 from training.policies.folder import write_policy
+from training.policies.health.record import markdown
 from training.policies.learner import Learner
 from training.policies.mixer import RewardMixer, Scorer
 from training.policies.rollouts import Writer
 from training.policies.trainer import Trainer
+from training.policies.watching import Watch, held_out
 from training.rewards.card import read_record
 from training.rewards.scoring import RewardScorer
 from training.sampling import encode_prompts, open_policy
@@ -40,7 +42,7 @@ def run(
     Args:
         config: All options.
         prompts: The conversations to learn on.
-        rewards: The folder of each reward model that `config.rewards` names.
+        rewards: The folder of each reward model that `config.rewards` or `config.watch` names.
         output: The policy's folder; see `write_policy`.
         checkpoints: Where to keep checkpoints. A run that finds its own there goes on from it.
         progress: Where to say how far it is.
@@ -60,10 +62,11 @@ def run(
     """
     scorers: dict[str, Scorer] = {}
     simulated = False
-    for name in config.rewards:
+    for name in (*config.rewards, *config.watch):
         if name not in rewards:
             raise NotFound("reward model", name, rewards)
         scorers[name] = RewardScorer.load(rewards[name], device=device)
+    for name in config.rewards:
         simulated |= bool(read_record(rewards[name])["simulated"])
     return train(
         config,
@@ -94,6 +97,8 @@ def train(
     if not prompts:
         raise TooLittleData("PPO needs prompts to answer; there are none. Import some.")
     mixer = RewardMixer(scorers, config.rewards)
+    watched = RewardMixer(scorers, dict.fromkeys(config.watch, 1.0))
+    places = held_out(len(prompts)) if config.watch else range(0)
     found = kept.newest(checkpoints)
     if found is None and output.exists() and any(output.iterdir()):
         raise InvalidOption("output", "it already holds something; name another", str(output))
@@ -123,6 +128,7 @@ def train(
         mixer=mixer,
         checkpoints=checkpoints,
         progress=progress,
+        watch=Watch(writer, mixer, watched, places) if config.watch else None,
     )
     if found is not None:
         trainer.resume(*found)
@@ -136,7 +142,7 @@ def train(
         "base": opened.base,
         "start": config.start,
         "rewards": dict(config.rewards),
-        "metrics": metrics,
+        "metrics": {**metrics, "health": trainer.health()},
         "simulated": simulated or bool(opened.description.get("simulated")),
     }
     # A policy that started from another policy learned on top of that one's merged weights, which
@@ -146,7 +152,7 @@ def train(
         actor.peft.merge_and_unload() if opened.is_policy else actor.peft,
         opened.tokenizer,
         description=description,
-        story=_story(config),
+        story=_story(config) + "\n" + markdown(trainer.health()),
         samples=trainer.samples_text(),
         replace=found is not None,
     )
