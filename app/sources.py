@@ -31,9 +31,9 @@ class Ancestors:
     options: dict[str, Any]
     """The options, with its folder in the place of a registered policy's name."""
     rewards: dict[str, Path]
-    """The folder of each reward model, by the name in the options."""
+    """The folder of each reward model, by the name in the options; also of those only watched."""
     parents: tuple[Model, ...]
-    """Those of them that are registered."""
+    """Those of them that are registered and are learned from."""
 
 
 def ancestors(
@@ -56,7 +56,8 @@ def ancestors(
         InvalidOption: A model is not of the kind that is needed.
     """
     weights = options.get("rewards", {})
-    rewards = {name: reward_folder(connection, settings, name) for name in weights}
+    asked = (*weights, *options.get("watch", ()))
+    rewards = {name: reward_folder(connection, settings, name) for name in asked}
     found = [registered(connection, name, purpose="reward") for name in weights]
     grown = {name: options[name] for name in STARTS if name in options}
     for option, name in grown.items():

@@ -66,7 +66,7 @@ def run(
         if name not in rewards:
             raise NotFound("reward model", name, rewards)
         scorers[name] = RewardScorer.load(rewards[name], device=device)
-    for name in config.rewards:
+        # Also of one that only chooses the weights to keep, or the step to stop at.
         simulated |= bool(read_record(rewards[name])["simulated"])
     return train(
         config,

@@ -108,6 +108,7 @@ class Trainer:
                 kept.save(self.checkpoints, self.done, self._state())
         if self.config.keep == "best":
             self.learner.actor.restore(self.best["actor"])
+            self.progress.log(f"The weights of step {self.best['step']} are kept, the best.")
 
     def resume(self, step: int, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint.

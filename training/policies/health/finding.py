@@ -43,7 +43,7 @@ def changed(config: PPOConfig, option: str, factor: float, *, from_zero: float =
     else:  # two digits are enough to try
         wanted = float(f"{value * factor:.2g}") if value else from_zero
     try:
-        type(config).read({**config.model_dump(), option: wanted})
+        type(config).read({**dict(config), option: wanted})
     except InvalidOption:
         return ""
     if wanted == value:

@@ -26,7 +26,7 @@ def health_record(warned: Warned, *, steps: int, kept: int, stopped: str) -> dic
     """The record as JSON.
 
     Args:
-        warned: Everything that went wrong.
+        warned: Everything that went wrong; the record has the gravest first.
         steps: How many were taken.
         kept: The step after which the weights were as they are kept.
         stopped: Why the run ended early; empty if it did not.
@@ -35,7 +35,7 @@ def health_record(warned: Warned, *, steps: int, kept: int, stopped: str) -> dic
         "steps": steps,
         "weights_of_step": kept,
         "stopped": stopped or None,
-        "warnings": list(warned.values()),
+        "warnings": sorted(warned.values(), key=lambda one: (not one["grave"], one["since"])),
     }
 
 
