@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -410,12 +411,17 @@ def test_a_model_from_a_file_needs_no_server(tandem: Command, judged: str, tmp_p
     assert "mt-bench-easy" in tandem(*asked)
 
     ppo = ("--start", "tiny", "--steps", "1", "--episodes", "2", "--max-new-tokens", "4")
-    policy = str(tmp_path / "policy")
+    policy, gold = str(tmp_path / "policy"), str(tmp_path / "gold")
+    shutil.copytree(folder, gold)
     tandem(
         "train", "policy", "ppo", "--rewards", f"{folder}=0.5", "--data", judged,
+        "--watch", gold, "--keep", "best", "--stop-on", "negative_kl", "entropy_collapsed",
         "--output", policy, *ppo,
     )  # fmt: skip
-    assert (tmp_path / "policy" / "tandem.json").is_file()
+    learned = json.loads((tmp_path / "policy" / "tandem.json").read_text())
+    assert learned["config"]["stop_on"] == ["negative_kl", "entropy_collapsed"]
+    assert f"watched/{gold}" in learned["metrics"]
+    assert learned["metrics"]["health"]["stopped"] is None
 
 
 def test_models_start_from_a_policy_that_learned_good_answers(
