@@ -399,6 +399,15 @@ def test_repeated_text_is_a_share_and_knows_no_names(answers: list[list[int]]) -
     )
 
 
+@pytest.mark.parametrize(("now", "clear"), [(4.0, False), (4.1, True), (-2.1, True), (-1, False)])
+def test_a_change_is_clear_beyond_three_standard_errors(now: float, clear: bool) -> None:
+    # The first five have mean 1 and variance 20 / 4, so their mean has an error of 1.
+    change = a_run(15, entropy=[0, 0, 0, 0, 5] + [now] * 10).change("entropy")
+    assert change is not None
+    assert (change.start, change.now, change.error) == pytest.approx((1, now, 1))
+    assert change.is_clear == clear
+
+
 def test_a_correlation_needs_two_things_that_vary() -> None:
     # Deviations -1 0 1 and -2 1 1: 3 / sqrt(2 * 6).
     assert correlated([1, 2, 3], [0, 3, 3]) == pytest.approx(3 / 12**0.5)

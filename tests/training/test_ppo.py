@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -19,6 +20,7 @@ from storage.errors import InvalidData, InvalidOption, NotFound, TooLittleData, 
 from storage.records import Message
 from training.policies import POLICIES
 from training.policies.config import PPOConfig
+from training.policies.learner import Learner
 from training.policies.mixer import Scorer
 from training.policies.ppo import train
 from training.sampling import Policy
@@ -109,6 +111,23 @@ def test_without_a_learning_rate_the_ratio_is_one_and_nothing_moves(
         assert metrics["ratio_error"] == pytest.approx(0, abs=1e-6)
         for name in ("kl", "kl_k3", "clip_fraction", "approx_kl"):
             assert metrics[name] == 0
+
+
+def test_a_ratio_that_is_off_before_the_first_update_is_measured_and_told(
+    lively: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Learner._look
+
+    def dropped_out(self: Learner, *positional: Any) -> Any:
+        seen = look(self, *positional)
+        return dataclasses.replace(seen, old=seen.old + 0.05 * seen.mask)
+
+    monkeypatch.setattr(Learner, "_look", dropped_out)
+    _, heard = do(lively, tmp_path)
+    for metrics in heard.metrics.values():
+        assert metrics["ratio_error"] == pytest.approx(0.05, abs=1e-5)
+    [line] = heard.lines
+    assert line.startswith("Warning at step 3: The ratio is not 1 before learning begins. ")
 
 
 def test_the_metrics_of_a_step_are_all_there(lively: str, tmp_path: Path) -> None:

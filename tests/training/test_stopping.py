@@ -44,14 +44,20 @@ def lively(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def do(
-    start: str, folder: Path, gold: Scorer | None = None, heard: Heard | None = None, **options: Any
+    start: str,
+    folder: Path,
+    gold: Scorer | None = None,
+    heard: Heard | None = None,
+    *,
+    prompts: Sequence[Sequence[Message]] = ASKED,
+    **options: Any,
 ) -> tuple[dict[str, Any], Heard, dict[str, Any]]:
     """Train; returns the metrics, what was told on the way, and the record of its health."""
     heard = heard or Heard()
     watched: dict[str, Scorer] = {"gold": gold} if gold else {}
     metrics = train(
         PPOConfig.read({**OPTIONS, "start": start, "watch": tuple(watched), **options}),
-        prompts=ASKED,
+        prompts=prompts,
         scorers={"letters": Letters(), **watched},
         output=folder / "policy",
         checkpoints=folder / "checkpoints",
@@ -81,7 +87,7 @@ def test_a_fourth_of_the_prompts_is_held_out_and_at_most_32() -> None:
 
 
 def test_held_out_prompts_are_looked_at_and_never_learned_from(lively: str, tmp_path: Path) -> None:
-    learned, gold = Letters(), Letters("e")
+    learned, gold = Letters(), Letters(full=3)
     heard = Heard()
     train(
         PPOConfig.read(
@@ -106,7 +112,9 @@ def test_held_out_prompts_are_looked_at_and_never_learned_from(lively: str, tmp_
         4,
     ]
     # Both are asked about the same answers, and the error is that of a mean of three.
-    rewards = gold.standardise(np.array([text.count("e") for _, text in gold.asked[-1]]))
+    rewards = gold.standardise(
+        np.array([sum(text.count(c) for c in gold.letters) for _, text in gold.asked[-1]])
+    )
     assert heard.metrics[4]["watched/gold"] == pytest.approx(rewards.mean())
     assert heard.metrics[4]["watched_error/gold"] == pytest.approx(rewards.std(ddof=1) / 3**0.5)
     both = [asked for asked in learned.asked if len(asked) == 3]
@@ -196,6 +204,34 @@ def test_a_run_that_only_harms_is_taken_back_to_its_start(lively: str, tmp_path:
     assert metrics["reward"] == metrics["reward_at_start"] == heard.metrics[1]["reward"]
 
 
+class Moderate(Letters):
+    """Likes letters too, up to the fifth; each further one spoils the answer."""
+
+    def score(self, conversations: Sequence[Conversation]) -> np.ndarray:
+        letters = super().score(conversations)
+        return 5.0 - abs(letters - 5.0)
+
+
+def test_a_policy_that_learns_to_fool_its_reward_is_taken_back_to_before(
+    lively: str, tmp_path: Path
+) -> None:
+    """Gao et al. (2022) in small: what is watched peaks where 5 of 8 tokens are letters."""
+    options: dict[str, Any] = {
+        "steps": 60, "episodes": 64, "epochs": 2, "clip": 0.3, "rank": 8, "learning_rate": 5e-3,
+        "kl_coefficient": 0, "probe_every": 2, "stop_on": ("over_optimised",), "keep": "best",
+    }  # fmt: skip
+    many = tuple((Message(role="user", content=f"question {n}"),) for n in range(64))
+    _, heard, health = do(lively, tmp_path, Moderate(), prompts=many, **options)
+    looks = {s: told for s, told in heard.metrics.items() if "watched/gold" in told}
+    best, last = health["weights_of_step"], health["steps"]
+    assert last < 60
+    assert "The reward still rises while gold falls" in health["stopped"]
+    assert 0 < best < last
+    assert looks[best]["watched/gold"] == max(told["watched/gold"] for told in looks.values())
+    assert looks[best]["watched/gold"] > looks[last]["watched/gold"] + 0.1
+    assert looks[best]["held_out_reward"] < looks[last]["held_out_reward"]
+
+
 # --- killed and taken up again --------------------------------------------------------------------
 
 
@@ -204,12 +240,14 @@ def test_a_killed_run_stops_where_and_as_it_would_have(
     lively: str, tmp_path: Path, phase: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {
-        **RISING, "steps": 12, "checkpoint_every": 3, "stop_patience": 2, "keep": "best",
-        "stop_on": ("negative_kl",), "clip": 0.01,
+        **RISING, "steps": 20, "checkpoint_every": 3, "stop_patience": 4, "keep": "best",
+        "epochs": 3, "clip": 1e-3,
     }  # fmt: skip
-    said = (0.0, 0.2, 0.9, 0.3, 0.1)
+    said = (0.0, 0.2, 0.9, 0.3, 0.1, 0.2, 0.3)
     whole, undisturbed, health = do(lively, tmp_path / "whole", Scripted(*said), **options)
-    assert (health["steps"], health["weights_of_step"]) == (8, 4)
+    assert (health["steps"], health["weights_of_step"]) == (12, 4)
+    warned = [warning["rule"] for warning in health["warnings"]]
+    assert warned == ["over_optimised", "much_clipped"]
 
     step = {"before the best": 4, "after the best": 8}.get(phase)
     with monkeypatch.context() as patch:
@@ -218,11 +256,11 @@ def test_a_killed_run_stops_where_and_as_it_would_have(
         with pytest.raises(KeyboardInterrupt):
             do(lively, tmp_path / "killed", Scripted(*said), Heard(stop_at=step), **options)
     # Looks that were before the checkpoint are not taken again.
-    from_step = {"before the best": 3, "after the best": 6, "writing the folder": 8}[phase]
+    from_step = {"before the best": 3, "after the best": 6, "writing the folder": 12}[phase]
     left = said[from_step // 2 + 1 :]
     resumed, heard, again = do(lively, tmp_path / "killed", Scripted(*left), **options)
     assert heard.lines[0] == f"resumed from step {from_step}"
-    assert sorted(heard.metrics) == list(range(from_step + 1, 9))
+    assert sorted(heard.metrics) == list(range(from_step + 1, 13))
     for done, metrics in heard.metrics.items():
         assert without_clock(metrics) == pytest.approx(
             without_clock(undisturbed.metrics[done]), abs=1e-6
