@@ -58,8 +58,8 @@ def held_out(metrics: Metrics) -> Markup:
         "Held-out reward",
         "",
         {name: wanted[name] for name in names},
-        hint="In standard deviations. What is only watched should rise with what is learned from. Where it turns, the"
-        " policy has begun to fool the reward models.",
+        hint="In standard deviations. What is only watched should rise with what is learned from."
+        " Where it turns, the policy has begun to fool the reward models.",
     )
 
 

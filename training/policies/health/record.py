@@ -47,8 +47,8 @@ def markdown(record: Mapping[str, Any]) -> str:
         lines += [f"It was stopped after step {steps}. {record['stopped']}", ""]
     if kept != steps:
         lines += [
-            f"The weights are those of step {kept} of {steps}, where the watched reward was best, and"
-            " the metrics are those of the steps before.",
+            f"The weights are those of step {kept} of {steps}, where the watched reward was best.",
+            "The metrics are those of the steps before it.",
             "",
         ]
     if not record["warnings"]:
