@@ -95,10 +95,11 @@ def written(value: Any) -> Any:
     """A configuration's value as its input shows it; the inverse of what `Form.read` does.
 
     Weights are written as names, with the weight behind unless it is 1: `["all", "helpful=0.5"]`.
+    What stands behind the last equals sign is always the weight, so that a name may hold some.
     """
     if isinstance(value, Mapping):
         return [
-            name if weight == 1 and "=" not in name else f"{name}={weight!r}"
+            name if weight == 1 and "=" not in name else f"{name}={weight}"
             for name, weight in value.items()
         ]
     if isinstance(value, tuple | list):

@@ -20,12 +20,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, create_model
+from pydantic import Field, StringConstraints, create_model, field_validator
 
 from evaluation.ablation_config import Ablated
 from storage.errors import NotFound
 from storage.recipes import RecipeConfig, find
 from training.policies import POLICIES
+from training.policies.functions import NAMES
 from training.rewards import REWARDS
 from training.sampling_config import SamplingConfig
 
@@ -46,6 +47,13 @@ class Registered(RecipeConfig):
             " empty numbers the models of a recipe"
         ),
     ] = ""
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, name: str) -> str:
+        if name in NAMES:
+            raise ValueError("this is what a reward is called; choose another name")
+        return name
 
 
 class SnapshotJob(Registered):

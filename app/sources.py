@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from storage import models
 from storage.errors import InvalidOption, NotFound
 from storage.records import Model
+from training.policies.reward_options import is_reward_model
 
 if TYPE_CHECKING:
     from storage.database import Connection
@@ -31,7 +32,8 @@ class Ancestors:
     options: dict[str, Any]
     """The options, with its folder in the place of a registered policy's name."""
     rewards: dict[str, Path]
-    """The folder of each reward model, by the name in the options; also of those only watched."""
+    """The folder of each reward model, by the name in the options, also of those only watched; what
+    else rewards has none."""
     parents: tuple[Model, ...]
     """Those of them that are registered and are learned from."""
 
@@ -55,10 +57,10 @@ def ancestors(
         NotFound: A reward model is neither registered nor a folder.
         InvalidOption: A model is not of the kind that is needed.
     """
-    weights = options.get("rewards", {})
-    asked = (*weights, *options.get("watch", ()))
+    names = [name for name in options.get("rewards", {}) if is_reward_model(name)]
+    asked = (*names, *options.get("watch", ()))
     rewards = {name: reward_folder(connection, settings, name) for name in asked}
-    found = [registered(connection, name, purpose="reward") for name in weights]
+    found = [registered(connection, name, purpose="reward") for name in names]
     grown = {name: options[name] for name in STARTS if name in options}
     for option, name in grown.items():
         found.append(registered(connection, name, purpose="policy"))

@@ -44,7 +44,7 @@ from typing import Any
 import numpy as np
 from learning import models, work
 from learning.pairs import Pair, held_out, learnt
-from learning.side import Side
+from learning.side import Side, in_turns, missing
 
 from evaluation.statistics import clustered_mean, correctness
 from training import backbone
@@ -87,7 +87,7 @@ def main() -> None:
         parser.error(f"there is no {', '.join(absent)}; name files of pairs with --data")
     if options.pairs < FEWEST * options.batch:
         parser.error(f"--pairs must be at least {FEWEST} times --batch ({options.batch})")
-    why_not = missing(options.trl_python)
+    why_not = missing(options.trl_python, "--trl-python or TANDEM_TRL_PYTHON")
 
     settings: list[list[dict[str, Any]]] = []
     with tempfile.TemporaryDirectory(prefix="learning-") as folder:
@@ -119,26 +119,13 @@ def main() -> None:
     print(json.dumps(result) if options.json else json.dumps(result, indent=2))
 
 
-def missing(python: Path | None) -> str | None:
-    """Why TRL cannot run here, or None."""
-    if python is None:
-        return "no environment with trl was named (--trl-python or TANDEM_TRL_PYTHON)"
-    return None if Path(python).exists() else f"there is no {python}"
-
-
 def measure(job: dict[str, Any], trl: Path | None, folder: Path) -> list[dict[str, Any]]:
     """Rows of all sides in one setting, ours first."""
     with ExitStack() as stack:
-        sides = [Side("tandem", job, folder)]
+        sides = [Side("tandem", "learning.tandem", job, folder)]
         if trl:
-            sides.append(Side("trl", job, folder, trl))
-        for side in sides:
-            stack.callback(side.kill)
-            side.begin()
-        going = list(sides)
-        while going:
-            going = [side for side in going if side.turn()]
-        learned = [side.end() for side in sides]
+            sides.append(Side("trl", "learning.trl", job, folder, trl))
+        learned = in_turns(sides, stack)
     rate = learned[0]["ceiling"][learned[0]["dtype"]]
     return [
         {

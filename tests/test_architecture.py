@@ -23,11 +23,16 @@ DOORS = {
     "feedback": {"argilla"},
     "training": {"torch", "transformers", "peft", "trl", "accelerate", "safetensors", "tokenizers"},
     "evaluation": {"plotly", "statsmodels", "krippendorff", "evalica", "alpaca_eval"},
-    "app": {"gradio", "fastapi", "starlette", "uvicorn", "dbos", "cyclopts", "rich", "httpx"},
+    "app": {"gradio", "fastapi", "starlette", "uvicorn", "dbos", "cyclopts", "rich"},
 }
 # scipy serves two neighbours: the measurement model and the statistics. Snapshots are datasets, and
-# TRL's trainers take nothing else.
-SHARED_DOORS = {"scipy": {"feedback", "evaluation"}, "datasets": {"storage", "training"}}
+# TRL's trainers take nothing else. Programs speak HTTP to each other from the app, and a policy in
+# training to the services that reward it.
+SHARED_DOORS = {
+    "scipy": {"feedback", "evaluation"},
+    "datasets": {"storage", "training"},
+    "httpx": {"app", "training"},
+}
 
 
 def _sources(package: str) -> Iterator[Path]:

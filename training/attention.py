@@ -1,9 +1,10 @@
-"""Attention over rows of one prompt and several answers that leaves out what nobody looks at.
+"""Attention by plain products, which leaves out what nobody looks at.
 
-PyTorch's fused attention goes through the whole square of a row, though no answer looks at another
-one, and on a processor it reaches a seventh of the rate of plain products. Here each prompt, and
-each answer with its prompt before it, is a small square of its own, computed by plain products.
-Accelerators have better ways for large squares, so this is for processors alone.
+On a processor PyTorch's fused attention reaches a seventh of the rate of plain products, and less
+where one token looks back, as in writing. It also goes through the whole square of a row with
+several answers, though no answer looks at another one; here each prompt, and each answer with its
+prompt before it, is a small square of its own. Accelerators have better ways, so this is for
+processors alone.
 
 Shapes: B is rows, T is places in a row, N is answers, P is places of the longest prompt, L is
 tokens of the longest answer, H is heads, K is heads of keys and values, D is the width of a head.
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from training.batching import Row
@@ -76,18 +78,20 @@ def squares_of(rows: Sequence[Row], *, dtype: torch.dtype, device: torch.device)
             start += len(answer)
             number += 1
 
-    def added(visible: Any) -> Tensor:
-        mask = torch.zeros(visible.shape, dtype=dtype)
-        return mask.masked_fill(~torch.from_numpy(visible), torch.finfo(dtype).min).to(device)
-
     return Squares(
         prompts=torch.from_numpy(prompts).to(device),
         answers=torch.from_numpy(answers).to(device),
         seen=torch.from_numpy(seen).to(device),
-        past=added(np.tri(longest_prompt, dtype=bool)),
-        before=added(visible)[:, None],
+        past=_added(torch.from_numpy(np.tri(longest_prompt, dtype=bool)), dtype).to(device),
+        before=_added(torch.from_numpy(visible), dtype).to(device)[:, None],
         home=torch.from_numpy(home).to(device),
     )
+
+
+def _added(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to scores: 0 for what is visible, else the lowest number."""
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return mask.masked_fill(~visible, torch.finfo(dtype).min)
 
 
 class _Attention(torch.autograd.Function):
@@ -156,6 +160,8 @@ def attention_in_squares(  # noqa: PLR0917 - as transformers calls it
     asks_more = options.get("dropout") or any(
         options.get(name) is not None for name in ("softcap", "s_aux", "cache")
     )
+    if squares is None and query.shape[2] == 1 and not asks_more:
+        return _of_next(query, key, value, attention_mask, scaling), None
     if squares is None or asks_more or (window is not None and window < query.shape[2]):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **options
@@ -181,14 +187,33 @@ def attention_in_squares(  # noqa: PLR0917 - as transformers calls it
     return torch.cat(results)[squares.home].view(rows, width, heads, size), None
 
 
+def _of_next(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None
+) -> Tensor:
+    """One token in each row looks back: query (B, H, 1, D), result (B, 1, H, D).
+
+    The mask, (B, 1, 1, T), is true where it may look, as `sdpa_mask` makes it.
+    """
+    rows, heads, _, size = query.shape
+    scale = size**-0.5 if scaling is None else scaling
+    grouped = (scale * query).view(rows, key.shape[1], -1, size)
+    scores = grouped @ key.transpose(-1, -2)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return (torch.softmax(scores, -1) @ value).view(rows, 1, heads, size)
+
+
 ALL_ATTENTION_FUNCTIONS.register(NAME, attention_in_squares)
+ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, sdpa_mask)
 
 
 def look_in_squares(model: Any) -> bool:
     """Let a model that would use PyTorch's attention on a processor use this one.
 
+    Without `squares` it stays PyTorch's but for the next token after a cache of those before it.
+
     Returns:
-        Whether batches are now to be given with `squares`.
+        Whether batches may now be given with `squares`.
     """
     if model.device.type != "cpu" or model.config._attn_implementation not in {"sdpa", NAME}:
         return False

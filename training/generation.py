@@ -10,12 +10,19 @@ a number within that rounding of a border picks the neighbouring token.)
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
+
+KEPT = 0.75
+"""When at most this share of a batch's rows has not ended, the others are taken out of it."""
+BLOCK = 256
+"""Of this many tokens chances are summed before they are added up."""
 
 
 def draws(keys: Iterable[Sequence[int]], length: int) -> np.ndarray:
@@ -26,6 +33,7 @@ def draws(keys: Iterable[Sequence[int]], length: int) -> np.ndarray:
     return np.array([np.random.default_rng(list(key)).random(length) for key in keys])
 
 
+@torch.no_grad()
 def generate(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
@@ -37,6 +45,11 @@ def generate(
     ends: Sequence[int],
 ) -> list[list[int]]:
     """Continue every prompt until it ends itself or its numbers are used up.
+
+    A loop of our own and not transformers' `generate`, which for rows of 32 takes half as long
+    again around the model, goes on with rows that have ended, and obeys what a model's maker put
+    into its defaults: a repetition penalty hidden there would make log-probabilities wrong without
+    a word.
 
     Args:
         model: In evaluation mode.
@@ -50,75 +63,110 @@ def generate(
     Returns:
         N rows of new token ids, at least one each; a row that ended itself has its end token last.
     """
-    width = max(map(len, prompts))
-    ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in prompts])
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts])
-    sampler = [_InverseSampler(numbers, width, temperature, top_p)] if temperature else []
-    # What generate() is not told it takes from the model's own defaults, so these must be plain: a
-    # repetition penalty or a top-k hidden there would make log-probabilities wrong without a word.
-    own, model.generation_config = model.generation_config, GenerationConfig()
-    # It hands the vocabulary a slice of the prompt's states; on a CPU, in bf16, a product with what
-    # is not contiguous copies all weights once per row.
+    device = model.device
+    cache = DynamicCache(config=model.config)
+    shared = shared_beginning(prompts) if len(prompts) > 1 else 0
+    if shared:
+        start = torch.tensor([list(prompts[0][:shared])], device=device)
+        model.base_model(input_ids=start, past_key_values=cache, use_cache=True)
+        cache.batch_repeat_interleave(len(prompts))
+    own = [list(prompt[shared:]) for prompt in prompts]
+    width = max(map(len, own))
+    step = torch.tensor([[pad] * (width - len(row)) + row for row in own], device=device)
+    lengths = torch.tensor([len(row) for row in own], device=device)
+    mask = (torch.arange(width, device=device) >= width - lengths[:, None]).long()
+    positions = (shared + mask.cumsum(1) - 1).clamp(min=0)
+    mask = F.pad(mask, (shared, 0), value=1)
+    places = torch.from_numpy(numbers).to(_wide(device))
+    written: list[list[int]] = [[] for _ in prompts]
+    rows = list(range(len(prompts)))
+
+    # Of the prompt it is handed a slice; on a CPU, in bf16, a product with what is not contiguous
+    # copies all weights once per row.
     whole = model.get_output_embeddings().register_forward_pre_hook(
         lambda _, states: (states[0].contiguous(),)
     )
     try:
-        with torch.no_grad():
-            output = model.generate(
-                input_ids=ids.to(model.device),
-                attention_mask=mask.to(model.device),
-                generation_config=GenerationConfig(
-                    max_new_tokens=numbers.shape[1],
-                    do_sample=False,
-                    pad_token_id=pad,
-                    eos_token_id=list(ends),
-                ),
-                logits_processor=LogitsProcessorList(sampler),
-            )
+        for place in range(numbers.shape[1]):
+            logits = model(
+                input_ids=step,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+            tokens = _choose(logits.float(), places[rows, place, None], temperature, top_p)
+            going = []
+            for at, (row, token) in enumerate(zip(rows, tokens[:, 0].tolist(), strict=True)):
+                if written[row] and written[row][-1] in ends:
+                    continue
+                written[row].append(token)
+                if token not in ends:
+                    going.append(at)
+            if not going:
+                break
+            step, positions = tokens, positions[:, -1:] + 1
+            if len(going) <= KEPT * len(rows):
+                rows = [rows[at] for at in going]
+                left = torch.tensor(going, device=device)
+                cache.batch_select_indices(left)
+                step, positions, mask = step[left], positions[left], mask[left]
+            mask = F.pad(mask, (0, 1), value=1)
     finally:
         whole.remove()
-        model.generation_config = own
-    return [_until_end(row, ends) for row in output[:, width:].tolist()]
+    return written
 
 
-class _InverseSampler(LogitsProcessor):
-    """Leaves one token possible per row: the one that the row's next uniform number falls on."""
-
-    def __init__(self, numbers: np.ndarray, width: int, temperature: float, top_p: float) -> None:
-        self.numbers = torch.from_numpy(numbers)
-        self.width = width
-        self.temperature = temperature
-        self.top_p = top_p
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        number = self.numbers[:, input_ids.shape[1] - self.width, None]
-        token = _invert(scores / self.temperature, number, self.top_p)
-        return torch.full_like(scores, -torch.inf).scatter(1, token, 0.0)
-
-
-def _invert(logits: Tensor, number: Tensor, top_p: float) -> Tensor:
-    """The token (B, 1) on which each number (B, 1) falls in the distribution that (B, V) gives."""
-    # Summed in fp32, tens of thousands of unlikely tokens would vanish beside 1. Apple has no fp64.
-    wide = torch.float32 if logits.device.type == "mps" else torch.float64
-    probabilities = logits.softmax(-1)
-    order = None
-    if top_p < 1:
-        probabilities, order = probabilities.sort(-1, descending=True)
-        before = probabilities.cumsum(-1) - probabilities
-        # The first token always stays, also where top_p is smaller than its probability.
-        probabilities = probabilities.masked_fill(before >= top_p, 0.0)
-    cumulated = probabilities.cumsum(-1, dtype=wide)
-    height = number.to(cumulated) * cumulated[:, -1:]
-    # right=True: the first token whose sum is above the number, which has a chance above 0.
-    place = torch.searchsorted(cumulated, height, right=True).clamp(max=logits.shape[1] - 1)
-    return place if order is None else order.gather(1, place)
+def _choose(logits: Tensor, number: Tensor, temperature: float, top_p: float) -> Tensor:
+    """The next token (B, 1) of each row, whose number is (B, 1) and whose logits are (B, V)."""
+    if not temperature:
+        return logits.argmax(-1, keepdim=True)
+    logits = logits if temperature == 1 else logits / temperature
+    if top_p == 1:
+        return _invert(logits, number)
+    sorted_logits, order = logits.sort(-1, descending=True)
+    probabilities = sorted_logits.softmax(-1)
+    before = probabilities.cumsum(-1) - probabilities
+    # The first token always stays, also where top_p is smaller than its probability.
+    before[:, 0] = -1
+    kept = sorted_logits.masked_fill(before >= top_p, -torch.inf)
+    return order.gather(1, _invert(kept, number))
 
 
-def _until_end(row: list[int], ends: Sequence[int]) -> list[int]:
-    for place, token in enumerate(row):
-        if token in ends:
-            return row[: place + 1]
-    return row
+def _invert(logits: Tensor, number: Tensor) -> Tensor:
+    """The token (B, 1) on which each number (B, 1) falls in the distribution that (B, V) gives.
+
+    First the block of tokens, then the token in the block: one pass over the vocabulary and not
+    several. Only a token with a chance above 0 can be found.
+    """
+    chances = (logits - logits.amax(-1, keepdim=True)).exp_()
+    blocks = F.pad(chances, (0, -chances.shape[1] % BLOCK)).unflatten(1, (-1, BLOCK))
+    # Summed in fp32, tens of thousands of unlikely tokens would vanish beside 1.
+    ends = blocks.sum(-1).to(number.dtype).cumsum(-1)
+    height = number * ends[:, -1:]
+    block = _first_above(ends, height)
+    start = F.pad(ends, (1, 0)).gather(1, block)
+    inside = blocks.gather(1, block[..., None].expand(-1, -1, BLOCK))[:, 0]
+    inner = inside.to(number.dtype).cumsum(-1)
+    return block * BLOCK + _first_above(inner, height - start)
+
+
+def _first_above(sums: Tensor, height: Tensor) -> Tensor:
+    """The first place (B, 1) whose sum is above the height; rounding must not carry it beyond."""
+    most = torch.nextafter(sums[:, -1:], torch.zeros_like(sums[:, -1:]))
+    return torch.searchsorted(sums, torch.minimum(height, most), right=True)
+
+
+def _wide(device: torch.device) -> torch.dtype:
+    """Apple's accelerators have no fp64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def shared_beginning(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with, each keeping at least one of its own."""
+    places = zip(*(prompt[:-1] for prompt in prompts), strict=False)
+    return sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, places))
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: Any) -> list[int]:

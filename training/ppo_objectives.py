@@ -46,6 +46,10 @@ def kl_k3(log_probabilities: Tensor, reference: Tensor) -> Tensor:
 
     With r = reference(x) / policy(x) this is r - 1 - log r, "k3" of Schulman (2020). It has less
     variance than `kl_k1` while the two models are close.
+
+    Priced inside a reward, k1 pulls towards the reference as KL(policy || reference) does, k3 only
+    as KL(policy || reference) - KL(reference || policy) does, which is hardly at all near the
+    reference. See also Tang and Munos (2025), arXiv:2506.09477.
     """
     log_ratio = reference - log_probabilities
     return log_ratio.expm1() - log_ratio
@@ -118,14 +122,16 @@ def masked_variance(numbers: Tensor, mask: Tensor) -> Tensor:
     return masked_mean((numbers - masked_mean(numbers, mask)).square(), mask)
 
 
-def whiten(numbers: Tensor, mask: Tensor) -> Tensor:
+def whiten(numbers: Tensor, mask: Tensor, *, keep_mean: bool = False) -> Tensor:
     """Shift and scale to mean 0 and variance 1 over the mask; 0 outside it.
 
-    The 1e-8 and the variance without Bessel's correction are those of openai/lm-human-preferences,
-    `utils/core.py`, `whiten`. Numbers that are all the same become 0.
+    With `keep_mean` the mean stays what it was, as for rewards, whose sign means something. Numbers
+    that are all the same become 0, or stay. The 1e-8 and the variance without Bessel's correction
+    are those of openai/lm-human-preferences, `utils/core.py`, `whiten`.
     """
-    scale = (masked_variance(numbers, mask) + 1e-8).rsqrt()
-    return torch.where(mask, (numbers - masked_mean(numbers, mask)) * scale, 0.0)
+    mean = masked_mean(numbers, mask)
+    whitened = (numbers - mean) * (masked_variance(numbers, mask) + 1e-8).rsqrt()
+    return torch.where(mask, whitened + mean if keep_mean else whitened, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

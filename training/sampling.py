@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from storage.errors import InvalidData, InvalidOption
 from storage.recipes import Progress
 from storage.records import Message
+from training.attention import look_in_squares
 from training.backbone import chat_ids, load_causal, load_tokenizer, pick_device
 from training.generation import draws, end_tokens, generate
 from training.places import resolve
@@ -91,6 +92,7 @@ class Policy:
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        look_in_squares(model)
         self.ends = end_tokens(model, tokenizer)
 
     @classmethod

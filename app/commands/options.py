@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any, TypeVar, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from cyclopts import Parameter
 from pydantic.fields import FieldInfo
@@ -45,7 +45,8 @@ def read_options(config: type[Config], typed: Mapping[str, Any]) -> Config:
     values = dict(typed)
     for name, field in config.model_fields.items():
         if name in values and get_origin(field.annotation) is dict:
-            values[name] = dict(_weight(name, text) for text in values[name])
+            pair = _weight if _is_weighed(field) else _pair
+            values[name] = dict(pair(name, text) for text in values[name])
     return config.read(values)
 
 
@@ -58,7 +59,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     default = None if required else field.get_default(call_default_factory=True)
     text = field.description or ""
     if get_origin(field.annotation) is dict:
-        text += "; written NAME or NAME=WEIGHT"
+        text += f"; written {'NAME or NAME=WEIGHT' if _is_weighed(field) else 'NAME=TEXT'}"
     if several and default:
         text += f" [default: {' '.join(str(part) for part in default)}]"
     # What is not typed stays None, and then the configuration's own default rules.
@@ -79,6 +80,23 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
         default=inspect.Parameter.empty if required else None if several else default,
         annotation=annotation,
     )
+
+
+def _is_weighed(field: FieldInfo) -> bool:
+    """Whether what an option says behind each name is a number."""
+    return get_args(field.annotation)[1] is float
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    """A name, and what stands behind its last equals sign.
+
+    Raises:
+        InvalidOption: There is no equals sign.
+    """
+    name, equals, said = text.rpartition("=")
+    if not equals:
+        raise InvalidOption(option, "it is written NAME=TEXT", text)
+    return name, said
 
 
 def _weight(option: str, text: str) -> tuple[str, float]:

@@ -42,7 +42,7 @@ from app.pages.model_card import (
     summary,
 )
 from app.pages.run_health import health_of_model
-from app.pages.runs import CURVES, split_name
+from app.pages.runs import CURVES, metric_title, split_name
 from app.pages.visit import Guard, Visit
 from evaluation.card_figures import DRAWN
 from storage import models
@@ -233,7 +233,7 @@ def _policy_card(model: Model) -> Markup:
         if metric == base
     ]
     others: list[tuple[str, Cell]] = [
-        (label(name.replace("/", " ")), f"{numbers[name]:.4g}")
+        (metric_title(name), f"{numbers[name]:.4g}")
         for name, metric, _ in shown
         if metric not in CURVES
     ]

@@ -214,9 +214,14 @@ def curves(
 
 def split_name(metric: str) -> tuple[str, str]:
     """A metric's own name, and the part of the data that it was measured on."""
-    words = metric.split("/")
-    part = next((word for word in words if word in PARTS), "train")
-    return "/".join(word for word in words if word not in PARTS) or metric, part
+    first, _, rest = metric.partition("/")
+    return (rest, first) if rest and first in PARTS else (metric, "train")
+
+
+def metric_title(metric: str) -> str:
+    """A metric's name as a person would write it; a reward's own name in it stays as it is."""
+    kind, _, of = metric.partition("/")
+    return f"{label(kind)} {of}".rstrip()
 
 
 def log_tail(file: Path) -> Markup:
@@ -247,7 +252,7 @@ def _charts(
 ) -> Markup:
     drawn = [leading] if leading else []
     for name in names:
-        known = CURVES.get(name, Curve(label(name.replace("/", " ")), "", ""))
+        known = CURVES.get(name, Curve(metric_title(name), "", ""))
         target = job.config.get(TARGETS.get(name, ""))
         drawn.append(
             line_chart(
@@ -273,7 +278,7 @@ def _source(job: Job) -> Markup | str | None:
         return code(str(job.config["snapshot"])[:12])
     if job.kind == "policy":
         weights = job.config.get("rewards") or {}
-        return ", ".join(
+        return Markup("<br>").join(
             name if weight == 1 else f"{weight:g} × {name}" for name, weight in weights.items()
         )
     return None

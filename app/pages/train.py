@@ -31,6 +31,7 @@ from storage.records import Job, JobId, JobState, Snapshot
 from storage.settings import Settings
 from training.places import DEFAULT_BASE
 from training.policies import POLICIES
+from training.policies.functions import EXAMPLES
 from training.policies.health import RULES
 from training.rewards import REWARDS
 
@@ -219,7 +220,7 @@ def _choices(
     frozen = [(_snapshot_label(snapshot), snapshot.id) for snapshot in known]
     offered = {
         "snapshot": gr.Dropdown(frozen, value=frozen[0][1] if frozen else None),
-        "rewards": gr.Dropdown(rewards, value=rewards[:1]),
+        "rewards": gr.Dropdown([*rewards, *EXAMPLES], value=rewards[:1]),
         "watch": gr.Dropdown(rewards, value=[]),
         "base": gr.Dropdown([DEFAULT_BASE, *(model.name for model in whole)]),
         "start": gr.Dropdown([DEFAULT_BASE, *(model.name for model in policies)]),

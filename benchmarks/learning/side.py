@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +18,27 @@ class Side:
     """One side of the comparison."""
 
     def __init__(
-        self, name: str, job: dict[str, Any], folder: Path, trl: Path | None = None
+        self,
+        name: str,
+        module: str,
+        job: dict[str, Any],
+        folder: Path,
+        python: Path | str = sys.executable,
     ) -> None:
         """Start it.
 
         Args:
             name: What the rows call it.
-            job: What it is to do; see reward_training.py.
+            module: What it runs.
+            job: What it is to do.
             folder: For its log.
-            trl: Interpreter of TRL's environment; None for Tandem's side.
+            python: Interpreter of its environment.
         """
         self.name = name
         self._job = job
         self._log = folder / f"{name}.log"
         self._process = subprocess.Popen(
-            [trl or sys.executable, "-m", "learning.trl" if trl else "learning.tandem"],
+            [python, "-m", module],
             cwd=HERE,
             env=os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"},
             stdin=subprocess.PIPE,
@@ -78,3 +86,21 @@ class Side:
             raise RuntimeError(f"{self.name} ended before its time:\n{said}")
         heard: dict[str, Any] = json.loads(line)
         return heard
+
+
+def in_turns(sides: Sequence[Side], stack: ExitStack) -> list[dict[str, Any]]:
+    """Let the sides take their steps in turns, to the end; gives what each says it learned."""
+    for side in sides:
+        stack.callback(side.kill)
+        side.begin()
+    going = list(sides)
+    while going:
+        going = [side for side in going if side.turn()]
+    return [side.end() for side in sides]
+
+
+def missing(python: Path | None, where: str) -> str | None:
+    """Why the peer cannot run here, or None; `where` says how its interpreter is named."""
+    if python is None:
+        return f"no environment with trl was named ({where})"
+    return None if Path(python).exists() else f"there is no {python}"

@@ -108,11 +108,12 @@ def main() -> None:
                 str(dtype).removeprefix("torch."): work.ceiling(device, dtype)
                 for dtype in (torch.float32, torch.bfloat16)
             },
-            about={"machine": _machine(device), "batches_per_step": options["accumulate"]},
+            about={"machine": machine(device), "batches_per_step": options["accumulate"]},
         )
 
 
-def _machine(device: torch.device) -> str:
+def machine(device: torch.device) -> str:
+    """What figures were measured on."""
     here = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     if device.type == "cuda":
         return f"{here}, {torch.cuda.get_device_name()}"

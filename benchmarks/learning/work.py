@@ -42,3 +42,16 @@ def ceiling(device: torch.device, dtype: torch.dtype) -> float:
             torch.cuda.synchronize()
         fastest = min(fastest, time.perf_counter() - began)
     return 2 * side**3 / fastest
+
+
+def bandwidth(device: torch.device) -> float:
+    """The best rate at which memory is read here, in bytes per second, of ten sums."""
+    numbers = torch.ones(2**28, dtype=torch.float32, device=device)  # 1 GiB: no cache holds it
+    fastest = float("inf")
+    for _ in range(10):
+        began = time.perf_counter()
+        numbers.sum()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        fastest = min(fastest, time.perf_counter() - began)
+    return numbers.nbytes / fastest

@@ -414,14 +414,16 @@ def test_a_model_from_a_file_needs_no_server(tandem: Command, judged: str, tmp_p
     policy, gold = str(tmp_path / "policy"), str(tmp_path / "gold")
     shutil.copytree(folder, gold)
     tandem(
-        "train", "policy", "ppo", "--rewards", f"{folder}=0.5", "--data", judged,
-        "--watch", gold, "--keep", "best", "--stop-on", "negative_kl", "entropy_collapsed",
-        "--output", policy, *ppo,
+        "train", "policy", "ppo", "--rewards", f"{folder}=0.5", "length:2=0.25", "--data", judged,
+        "--weight-schedule", "length:2=0:1,1:0", "--watch", gold, "--keep", "best",
+        "--stop-on", "negative_kl", "entropy_collapsed", "--output", policy, *ppo,
     )  # fmt: skip
-    learned = json.loads((tmp_path / "policy" / "tandem.json").read_text())
-    assert learned["config"]["stop_on"] == ["negative_kl", "entropy_collapsed"]
-    assert f"watched/{gold}" in learned["metrics"]
-    assert learned["metrics"]["health"]["stopped"] is None
+    told = json.loads((tmp_path / "policy" / "tandem.json").read_text())
+    assert told["rewards"] == {folder: 0.5, "length:2": 0.25}
+    assert list(told["reward_scales"]) == ["length:2"]
+    assert told["config"]["stop_on"] == ["negative_kl", "entropy_collapsed"]
+    assert any(name.startswith("watched/") for name in told["metrics"])
+    assert told["metrics"]["health"]["stopped"] is None
 
 
 def test_models_start_from_a_policy_that_learned_good_answers(

@@ -51,8 +51,8 @@ def by_ppo(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple
     noted: list[tuple[Any, Any]] = []
     score = RewardMixer.score
 
-    def note(self: RewardMixer, conversations: Sequence[Conversation]) -> Any:
-        mixed = score(self, conversations)
+    def note(self: RewardMixer, conversations: Sequence[Conversation], **options: Any) -> Any:
+        mixed = score(self, conversations, **options)
         noted.append((list(conversations), mixed))
         return mixed
 

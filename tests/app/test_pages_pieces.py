@@ -95,6 +95,8 @@ def test_metrics_of_both_parts_share_a_chart() -> None:
     assert split_name("validation/loss") == ("loss", "validation")
     assert split_name("loss") == ("loss", "train")
     assert split_name("reward/combined") == ("reward/combined", "train")
+    assert split_name("reward/https://host/test/x") == ("reward/https://host/test/x", "train")
+    assert split_name("reward/validation") == ("reward/validation", "train")
 
 
 def test_an_interval_stands_where_its_numbers_say() -> None:

@@ -16,7 +16,13 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from training import attention, backbone
-from training.attention import NAME, _Attention, attention_in_squares, look_in_squares, squares_of
+from training.attention import (
+    NAME,
+    _Attention,
+    attention_in_squares,
+    look_in_squares,
+    squares_of,
+)
 from training.batching import Batch, Row, collate
 from training.rewards.model import RewardModel
 
@@ -179,3 +185,21 @@ def test_other_architectures_give_the_same_rewards(
     assert (bare.config._attn_implementation == NAME) is squared
     assert torch.allclose(model(rows), expected, atol=1e-5)
     assert float(expected.detach().std()) > 0.1
+
+
+@given(st.integers(1, 3), st.integers(1, 9), st.sampled_from([(4, 4), (4, 2), (3, 1)]), st.data())
+@settings(max_examples=30, deadline=None)
+def test_the_next_token_looks_back_where_it_may(
+    count: int, width: int, heads: tuple[int, int], data: st.DataObject
+) -> None:
+    bits = st.lists(st.booleans(), min_size=width - 1, max_size=width - 1)
+    mask = torch.tensor([[*data.draw(bits), True] for _ in range(count)])[:, None, None]
+    torch.manual_seed(0)
+    query = torch.randn(count, heads[0], 1, 5, dtype=torch.float64)
+    key, value = torch.randn(2, count, heads[1], width, 5, dtype=torch.float64)
+    groups = heads[0] // heads[1]
+    repeated = [one.repeat_interleave(groups, 1) for one in (key, value)]
+    for looks in (mask, None):
+        plain = F.scaled_dot_product_attention(query, *repeated, attn_mask=looks).transpose(1, 2)
+        ours, _ = attention_in_squares(torch.nn.Module(), query, key, value, looks)
+        torch.testing.assert_close(ours, plain)

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from lively import PROMPTS, Letters, save_lively
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from storage.errors import InvalidData, InvalidOption, NotFound, TrainingFailed
 from storage.recipes import find
+from training.attention import NAME
 from training.backbone import load_causal
 from training.policies import POLICIES
 from training.policies.actor import Actor, Batch
@@ -42,17 +45,22 @@ def an_actor(lively: str, *, dtype: torch.dtype = FP32, **options: object) -> Ac
     actor = Actor(load_causal(lively, dtype=dtype, device="cpu"), **chosen)  # type: ignore[arg-type]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        for name, weight in actor.adapter().items():
+        for name, weight in actor.learned().items():
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, std=0.3)
         torch.nn.init.normal_(actor.value_head.weight)
     return actor
 
 
-def some_batch(episodes: Sequence[int] = (0, 1, 2)) -> Batch:
-    prompts = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
-    responses = [[20, 21], [22, 23, 24, 2], [25]]
-    return Batch.of(episodes, prompts, responses, pad=0, device=CPU)
+PROMPT_IDS = [[5, 6, 7], [5], [5, 6, 11, 12, 13]]
+RESPONSE_IDS = [[20, 21], [22, 23, 24, 2], [25]]
+
+
+def some_batch(episodes: Sequence[int] = (0, 1, 2), *, dtype: torch.dtype | None = None) -> Batch:
+    """As rows, or, with the precision to multiply in, in one row."""
+    if dtype is None:
+        return Batch.of(episodes, PROMPT_IDS, RESPONSE_IDS, pad=0, device=CPU)
+    return Batch.in_one_row(episodes, PROMPT_IDS, RESPONSE_IDS, dtype=dtype, device=CPU)
 
 
 # --- options --------------------------------------------------------------------------------------
@@ -149,19 +157,22 @@ def test_batches_keep_to_their_budget_and_lose_nothing(lengths: list[int], budge
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("dtype", [None, FP32])
+@pytest.mark.parametrize("episodes", [(0, 1, 2), (2, 0), (1,)])
 def test_a_reading_equals_the_whole_model_one_conversation_at_a_time(
-    lively: str, temperature: float
+    lively: str, temperature: float, dtype: torch.dtype | None, episodes: tuple[int, ...]
 ) -> None:
-    actor = an_actor(lively, temperature=temperature)
-    reading = actor.read(some_batch(), with_entropy=True)
-    reference = actor.reference(some_batch())
+    actor, batch = an_actor(lively, temperature=temperature), some_batch(episodes, dtype=dtype)
+    reading = actor.read(batch, with_entropy=True)
+    reference = actor.reference(batch)
     assert reading.entropy is not None
-    conversations = [([5, 6, 7], [20, 21]), ([8], [22, 23, 24, 2]), ([9, 10, 11, 12, 13], [25])]
-    for row, (prompt, response) in enumerate(conversations):
+    assert batch.episodes.tolist() == list(episodes)
+    for row, episode in enumerate(episodes):
+        prompt, response = PROMPT_IDS[episode], RESPONSE_IDS[episode]
         places = torch.arange(len(prompt) - 1, len(prompt) + len(response) - 1)
         with torch.no_grad():
             output = actor.causal(torch.tensor([prompt + response]), output_hidden_states=True)
-            with actor.peft.disable_adapter():
+            with actor.model.disable_adapter():
                 plain = actor.causal(torch.tensor([prompt + response])).logits[0, places]
         chances = (output.logits[0, places] / temperature).log_softmax(-1)
         chosen = torch.tensor(response)[:, None]
@@ -176,6 +187,27 @@ def test_a_reading_equals_the_whole_model_one_conversation_at_a_time(
             assert (ours[row, size:] == 0).all()
 
 
+def test_in_one_row_what_prompts_begin_with_is_read_once() -> None:
+    # The last token of a prompt is never shared, as its answer is read off it, and the last token
+    # of an answer is read by nobody.
+    assert some_batch((0, 2), dtype=FP32).ids.tolist() == [[5, 6, 7, 20, 11, 12, 13]]
+    assert some_batch((0, 1), dtype=FP32).ids.tolist() == [[5, 6, 7, 20, 5, 22, 23, 24]]
+    assert some_batch((0, 2), dtype=FP32).positions.tolist() == [[0, 1, 2, 3, 2, 3, 4]]  # type: ignore[union-attr]
+
+
+def test_a_model_that_cannot_keep_episodes_apart_gets_rows(
+    lively: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def laid_out() -> Batch:
+        return an_actor(lively).lay_out((0, 1, 2), PROMPT_IDS, RESPONSE_IDS, pad=0)
+
+    assert laid_out().squares is not None
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, NAME, sdpa_attention_forward)
+    assert laid_out().squares is None
+    monkeypatch.setattr("training.policies.actor.look_in_squares", lambda _: False)
+    assert laid_out().squares is None
+
+
 def test_a_new_policy_is_its_reference_and_expects_nothing(lively: str) -> None:
     actor = Actor(load_causal(lively, dtype=FP32, device="cpu"), rank=4)
     reading = actor.read(some_batch())
@@ -183,15 +215,38 @@ def test_a_new_policy_is_its_reference_and_expects_nothing(lively: str) -> None:
     assert (reading.values == 0).all()
 
 
+def test_a_value_of_its_own_teaches_its_adapter_and_the_policy_keeps_its_own(lively: str) -> None:
+    actor, batch = an_actor(lively, value_trunk="own_adapter"), some_batch()
+    with actor.merged():
+        actor.reference(batch)
+    reading = actor.read(batch)
+    reading.values.sum().backward(retain_graph=True)
+    assert all(weight.grad is None for weight in actor.learned().values())
+    # The up-projections, which begin at 0, are what learns first.
+    ups = [w.grad for name, w in actor.value_adapter().items() if "lora_B" in name]
+    assert ups
+    assert all(gradient is not None and gradient.abs().sum() > 0 for gradient in ups)
+    actor.model.zero_grad()
+    reading.log_probabilities.sum().backward()
+    assert all(weight.grad is not None for weight in actor.learned().values())
+    assert not any(
+        weight.grad is not None and weight.grad.any() for weight in actor.value_adapter().values()
+    )
+
+
 @pytest.mark.parametrize("dtype", [FP32, BF16])
-def test_sparing_the_frozen_layers_changes_no_bit(lively: str, dtype: torch.dtype) -> None:
-    actor, batch = an_actor(lively, dtype=dtype, layers=1), some_batch()
+@pytest.mark.parametrize("in_one_row", [False, True])
+def test_sparing_the_frozen_layers_changes_no_bit(
+    lively: str, dtype: torch.dtype, in_one_row: bool
+) -> None:
+    actor = an_actor(lively, dtype=dtype, layers=1)
+    batch = some_batch(dtype=dtype if in_one_row else None)
     below = actor.frozen_below(batch)
     assert below is not None
     whole, spared = actor.read(batch), actor.read(batch, below=below)
     assert torch.equal(whole.log_probabilities, spared.log_probabilities)
     assert torch.equal(actor.reference(batch), actor.reference(batch, below=below))
-    assert all(".layers.1." in name for name in actor.adapter())
+    assert all(".layers.1." in name for name in actor.learned())
     assert an_actor(lively).frozen_below(batch) is None
 
 
@@ -282,7 +337,7 @@ def test_the_folder_opens_with_ordinary_tools(lively: str, tmp_path: Path, merge
     opened = open_policy(lively, device="cpu")
     write_policy(
         tmp_path / "policy",
-        actor.peft.merge_and_unload() if merge else actor.peft,
+        actor.finished(whole=merge),
         opened.tokenizer,
         description=description(lively, simulated=merge),
         story="# A policy\n\nTrained in a test.\n",

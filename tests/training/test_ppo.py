@@ -174,21 +174,105 @@ def test_the_penalty_holds_the_policy_near_its_start(lively: str, tmp_path: Path
     assert unheld.lines == heard.lines == []
 
 
-def test_an_answer_that_was_cut_loses_the_penalty(
-    lively: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    earned: list[tuple[np.ndarray, list[bool]]] = []
+@pytest.fixture
+def earned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[float], list[bool]]]:
+    """What is learned from at each step, and which answers ended themselves; nothing is learned."""
+    seen: list[tuple[list[float], list[bool]]] = []
 
     def remember(self: object, rollout: Any, scores: np.ndarray, *, step: int) -> dict[str, float]:
-        earned.append((scores, [answer.finished for answer in rollout.answers]))
+        seen.append((scores.tolist(), [answer.finished for answer in rollout.answers]))
         return {"kl": 0.0}
 
     monkeypatch.setattr("training.policies.learner.Learner.learn", remember)
-    nothing: dict[str, Scorer] = {"letters": Letters("")}
-    do(lively, tmp_path, scorers=nothing, missing_end_penalty=1.5, episodes=64, steps=1)
+    return seen
+
+
+class Constant(Letters):
+    """Finds every answer as good as any other."""
+
+    def score(self, conversations: Any) -> np.ndarray:
+        return np.full(len(conversations), 20.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, (1.0, 2.5)),
+        ({"score_cut": False}, (-1.5, 2.5)),
+        ({"reward_clip": 2.0}, (0.5, 2.0)),
+    ],
+)
+def test_what_an_answer_earns_that_was_cut_or_is_too_good(
+    lively: str,
+    tmp_path: Path,
+    earned: list[tuple[list[float], list[bool]]],
+    options: dict[str, Any],
+    expected: tuple[float, float],
+) -> None:
+    scorers: dict[str, Scorer] = {"letters": Constant()}
+    options = {"missing_end_penalty": 1.5, "episodes": 64, "steps": 1, **options}
+    do(lively, tmp_path, scorers=scorers, **options)
     scores, finished = earned[0]
     assert set(finished) == {True, False}
-    assert scores.tolist() == [0.0 if ended else -1.5 for ended in finished]
+    assert scores == [expected[ended] for ended in finished]
+
+
+def test_a_bonus_for_entropy_keeps_it_up(lively: str, tmp_path: Path) -> None:
+    options = {"steps": 15, "learning_rate": 5e-3, "warmup_steps": 0, "kl_coefficient": 0}
+    plain, _ = do(lively, tmp_path / "plain", **options)
+    varied, heard = do(lively, tmp_path / "varied", entropy_coefficient=0.5, **options)
+    assert varied["entropy"] > plain["entropy"] + 0.1
+    step = heard.metrics[1]
+    # The bonus of the first step, before anything moved much: its weight times the entropy.
+    assert step["entropy_bonus"] == pytest.approx(0.5 * step["entropy"], rel=0.05)
+
+
+def test_a_reference_that_follows_at_once_leaves_no_divergence(lively: str, tmp_path: Path) -> None:
+    options = {"steps": 5, "learning_rate": 5e-3, "warmup_steps": 0, "reference": "moving_average"}
+    _, at_once = do(lively, tmp_path / "0", reference_decay=0.0, **options)
+    _, slowly = do(lively, tmp_path / "9", reference_decay=0.9, **options)
+    _, start = do(lively, tmp_path / "start", steps=5, learning_rate=5e-3, warmup_steps=0)
+    for step in range(1, 6):
+        assert at_once.metrics[step]["kl"] == pytest.approx(0, abs=1e-6)
+    assert 0.01 < slowly.metrics[5]["kl_k3"] < start.metrics[5]["kl_k3"]
+
+
+def test_a_value_with_an_adapter_of_its_own_leaves_the_policy_alone(
+    lively: str, tmp_path: Path
+) -> None:
+    options = {"value_trunk": "own_adapter", "steps": 3, "warmup_steps": 0}
+    _, still = do(lively, tmp_path / "still", learning_rate=0, value_learning_rate=1e-2, **options)
+    assert all(metrics["kl"] == 0 for metrics in still.metrics.values())
+    _, heard = do(lively, tmp_path / "moves", learning_rate=1e-2, **options)
+    assert heard.metrics[3]["kl_k3"] > 0
+    weights = load_file(tmp_path / "moves/policy/adapter_model.safetensors")
+    assert weights
+    assert not [name for name in weights if "value" in name]
+    assert not (tmp_path / "moves/policy/value").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_whole_weights_learn_too_and_are_kept_exactly(
+    lively: str, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    options = {"rank": 0, "learning_rate": 1e-3, "warmup_steps": 0, "steps": 4}
+    _, heard = do(lively, tmp_path, dtype=dtype, **options)
+    assert heard.metrics[1]["kl"] == pytest.approx(0, abs=1e-6)
+    assert heard.metrics[1]["ratio_mean"] == pytest.approx(1, abs=0.2)
+    assert heard.metrics[4]["kl_k3"] > 0.01
+    weights = load_file(tmp_path / "policy/model.safetensors")
+    assert {weight.dtype for weight in weights.values()} == {dtype}
+    policy = Policy.load(tmp_path / "policy", device="cpu", dtype=dtype)
+    assert len(policy.answer(PROMPTS, SamplingConfig(max_new_tokens=4))) == len(PROMPTS)
+
+
+def test_whole_weights_of_the_top_alone(lively: str, tmp_path: Path) -> None:
+    do(lively, tmp_path, rank=0, layers=1, steps=2, learning_rate=1e-3)
+    before = load_file(Path(lively) / "model.safetensors")
+    after = load_file(tmp_path / "policy/model.safetensors")
+    changed = {name for name, weight in after.items() if not torch.equal(weight, before[name])}
+    assert changed
+    assert all(name.startswith("model.layers.1.") for name in changed)
 
 
 def test_how_a_minibatch_is_cut_to_fit_memory_changes_nothing(lively: str, tmp_path: Path) -> None:
@@ -253,11 +337,29 @@ class Fatal(Letters):
         return super().score(conversations)
 
 
-@pytest.mark.parametrize("phase", ["report", "scoring", "writing the folder"])
+ALL_ELSE: dict[str, Any] = {
+    "value_trunk": "own_adapter",
+    "reference": "moving_average",
+    "entropy_coefficient": 0.01,
+    "whiten_rewards": True,
+    "kl_estimator": "k3",
+}
+
+
+@pytest.mark.parametrize(
+    ("phase", "more"),
+    [
+        ("report", {}),
+        ("scoring", {}),
+        ("writing the folder", {}),
+        ("report", ALL_ELSE),
+        ("report", {"rank": 0, "learning_rate": 1e-3}),
+    ],
+)
 def test_a_killed_run_ends_as_if_it_had_not_been(
-    lively: str, tmp_path: Path, phase: str, monkeypatch: pytest.MonkeyPatch
+    lively: str, tmp_path: Path, phase: str, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options: dict[str, Any] = {"steps": 6, "checkpoint_every": 2, "probe_every": 3}
+    options: dict[str, Any] = {"steps": 6, "checkpoint_every": 2, "probe_every": 3, **more}
     whole, undisturbed = do(lively, tmp_path / "whole", **options)
 
     stopped = Heard(stop_at=5 if phase == "report" else None)
@@ -280,10 +382,8 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
             without_clock(undisturbed.metrics[done]), abs=1e-6
         )
     assert without_clock(resumed) == pytest.approx(without_clock(whole), abs=1e-6)
-    ours, theirs = (
-        load_file(tmp_path / run / "policy/adapter_model.safetensors")
-        for run in ("killed", "whole")
-    )
+    file = "model.safetensors" if more.get("rank") == 0 else "adapter_model.safetensors"
+    ours, theirs = (load_file(tmp_path / run / "policy" / file) for run in ("killed", "whole"))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
     samples = [tmp_path / run / "policy/samples.jsonl" for run in ("killed", "whole")]
     assert samples[0].read_bytes() == samples[1].read_bytes()

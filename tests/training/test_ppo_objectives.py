@@ -63,6 +63,28 @@ def test_both_estimates_are_unbiased_and_the_third_is_never_negative(
     assert (ppo.kl_k3(policy, reference) >= -1e-12).all()
 
 
+@patient
+@given(st.lists(numbers, min_size=2, max_size=6), st.data())
+def test_which_way_an_estimate_pulls_when_it_is_priced_in_a_reward(
+    first: list[float], data: st.DataObject
+) -> None:
+    """The pull is E[estimate * gradient of log policy], as no gradient flows through a reward."""
+    second = data.draw(st.lists(numbers, min_size=len(first), max_size=len(first)))
+    logits = tensor(*first).requires_grad_()
+    policy, reference = logits.log_softmax(-1), tensor(*second).log_softmax(-1)
+    forward = (policy.exp() * (policy - reference)).sum()
+    backward = (reference.exp() * (reference - policy)).sum()
+    exact, other = (
+        torch.autograd.grad(kl, logits, retain_graph=True)[0] for kl in (forward, backward)
+    )
+    for estimate, expected in ((ppo.kl_k1, exact), (ppo.kl_k3, exact - other)):
+        price = estimate(policy, reference).detach()
+        pull = torch.autograd.grad(
+            (policy.exp().detach() * price * policy).sum(), logits, retain_graph=True
+        )[0]
+        torch.testing.assert_close(pull, expected, atol=1e-9, rtol=1e-9)
+
+
 def test_log_probability_and_entropy_by_hand() -> None:
     logits = tensor([0.0, math.log(3)], [5.0, 5.0])
     log_probabilities = ppo.token_log_probabilities(logits, torch.tensor([1, 0]))
@@ -130,6 +152,8 @@ def test_whitening_by_hand_ignores_what_is_outside_the_mask() -> None:
     mask = torch.tensor([[True, True, True, False]])
     white = ppo.whiten(tensor([1.0, 2.0, 3.0, 100.0]), mask)
     assert white[0].tolist() == pytest.approx([-1.2247449, 0.0, 1.2247449, 0.0], abs=1e-6)
+    scaled = ppo.whiten(tensor([1.0, 2.0, 3.0, 100.0]), mask, keep_mean=True)
+    assert scaled[0].tolist() == pytest.approx([0.7752551, 2.0, 3.2247449, 0.0], abs=1e-6)
 
 
 @patient

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lively import PROMPTS, Heard, save_lively
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
@@ -15,7 +18,7 @@ from transformers import PreTrainedModel
 from storage.errors import InvalidData, InvalidOption
 from storage.records import Message
 from training.backbone import chat_ids, load_causal, load_tokenizer
-from training.generation import draws, end_tokens, generate
+from training.generation import _invert, draws, end_tokens, generate, shared_beginning
 from training.places import ModelNotFound
 from training.sampling import Policy, open_policy
 from training.sampling_config import SamplingConfig
@@ -100,6 +103,54 @@ def test_tokens_come_as_often_as_the_model_says(policy: Policy) -> None:
     seen[-1] = 4000 - seen.sum()
     expected = 4000 * np.append(chances[likeliest], 1 - chances[likeliest].sum())
     assert ((seen - expected) ** 2 / expected).sum() < 27.9
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.75, 1.0])
+@pytest.mark.parametrize("shared", [0, 7])
+def test_greedy_answers_are_those_of_transformers(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch, kept: float, shared: int
+) -> None:
+    """However soon rows that have ended leave the batch, and whatever prompts begin with."""
+    monkeypatch.setattr("training.generation.KEPT", kept)
+    rng = np.random.default_rng(0)
+    prompts = [
+        [*range(50, 50 + shared), *rng.integers(3, 250, size=size).tolist()]
+        for size in (1, 4, 9, 9, 3, 17, 2, 6)
+    ]
+    assert shared_beginning(prompts) == shared
+    # Tokens that greedy answers of this model do run into, so that rows end at many lengths.
+    ends = [2, *range(100, 130)]
+    ours = generate(
+        policy.model, prompts, numbers=draws([(0,)] * 8, 40), temperature=0, pad=0, ends=ends
+    )
+    for prompt, row in zip(prompts, ours, strict=True):
+        with torch.no_grad():
+            theirs = policy.model.generate(
+                torch.tensor([prompt]),
+                max_new_tokens=40,
+                do_sample=False,
+                eos_token_id=ends,
+                pad_token_id=0,
+            )
+        assert row == theirs[0, len(prompt) :].tolist()
+    assert len({len(row) for row in ours}) > 3
+
+
+@given(
+    st.lists(st.one_of(st.floats(-30, 30), st.just(-math.inf)), min_size=1, max_size=700).filter(
+        lambda row: max(row) > -math.inf
+    ),
+    st.one_of(st.floats(0, 1, exclude_max=True), st.just(1 - 2**-53)),
+)
+@settings(deadline=None)
+def test_a_number_falls_on_the_token_that_spans_it(logits: list[float], number: float) -> None:
+    row = torch.tensor([logits])
+    chances = row.double().softmax(-1)[0]
+    place = int(_invert(row, torch.tensor([[number]], dtype=torch.float64)))
+    above = float(chances[: place + 1].sum())
+    assert chances[place] > 0
+    # fp32 exponentials: a few units in the seventh place.
+    assert above - float(chances[place]) - 1e-6 <= number <= above + 1e-6
 
 
 def test_top_p_leaves_out_the_unlikely(policy: Policy) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -12,6 +11,13 @@ from storage.records import HIGHEST_RATING, LOWEST_RATING
 from training.options import BatchTokens, Layers, MaxTokens, Rank, Seed
 from training.places import DEFAULT_BASE
 from training.policies.health import RULES
+from training.policies.reward_options import (
+    Combine,
+    Rewards,
+    Uncertainty,
+    WeightSchedule,
+    is_reward_model,
+)
 
 
 class SFTConfig(RecipeConfig):
@@ -66,15 +72,15 @@ class SFTConfig(RecipeConfig):
 
 
 class PPOConfig(RecipeConfig):
-    """Raise what reward models say of a policy's answers, without straying far from its start."""
+    """Raise what rewards a policy's answers earn, without straying far from its start."""
 
     start: Annotated[
         str, Field(min_length=1, description="Model to start from: a Hugging Face name or a policy")
     ] = DEFAULT_BASE
-    rewards: Annotated[
-        dict[str, float],
-        Field(min_length=1, description="Reward models, each with its weight in the mixed reward"),
-    ]
+    rewards: Rewards
+    weight_schedule: WeightSchedule = Field(default_factory=dict)
+    combine: Combine = "sum"
+    uncertainty: Uncertainty = 0.0
     steps: Annotated[
         int, Field(ge=1, le=100_000, description="How often to answer and then learn from it")
     ] = 50
@@ -111,6 +117,27 @@ class PPOConfig(RecipeConfig):
         float,
         Field(ge=0, le=1, description="How fast the price follows the target; 0 keeps it fixed"),
     ] = 0.1
+    kl_estimator: Annotated[
+        Literal["k1", "k3"],
+        Field(
+            description="Estimate of the divergence that is priced: k1 is noisy and pulls back as"
+            " the divergence does, k3 is calm and hardly pulls while near"
+        ),
+    ] = "k1"
+    reference: Annotated[
+        Literal["start", "moving_average"],
+        Field(
+            description="What the divergence is measured from: the start, or an average that"
+            " follows the policy slowly"
+        ),
+    ] = "start"
+    reference_decay: Annotated[
+        float,
+        Field(ge=0, lt=1, description="Of a moving average: how much of it stays at each step"),
+    ] = 0.99
+    entropy_coefficient: Annotated[
+        float, Field(ge=0, le=1, description="What one nat of the policy's entropy is worth")
+    ] = 0.0
     gamma: Annotated[
         float, Field(gt=0, le=1, description="Discount per token of what is still to come")
     ] = 1.0
@@ -123,6 +150,13 @@ class PPOConfig(RecipeConfig):
     value_clip: Annotated[
         float, Field(gt=0, description="How far a predicted reward may move in a step")
     ] = 0.2
+    value_trunk: Annotated[
+        Literal["policy", "own_adapter"],
+        Field(
+            description="Read the value off the policy's hidden states, or off those of an adapter"
+            " of its own, which costs another pass"
+        ),
+    ] = "policy"
     value_coefficient: Annotated[
         float, Field(ge=0, le=10, description="Weight of the value loss beside the policy loss")
     ] = 0.1
@@ -132,11 +166,19 @@ class PPOConfig(RecipeConfig):
     missing_end_penalty: Annotated[
         float, Field(ge=0, description="Taken from the reward of answers cut at max_new_tokens")
     ] = 1.0
-    rank: Annotated[int, Field(ge=1, le=512, description="Rank of the LoRA adapter")] = 16
-    layers: Annotated[
-        int | None,
-        Field(ge=1, description="Adapt at most this many top layers, which is faster; empty: all"),
+    score_cut: Annotated[
+        bool,
+        Field(description="Score cut answers, too; off leaves them the penalty and nothing else"),
+    ] = True
+    reward_clip: Annotated[
+        float | None,
+        Field(gt=0, description="Mixed rewards beyond this, either way, are cut to it"),
     ] = None
+    whiten_rewards: Annotated[
+        bool, Field(description="Scale each step's token rewards to variance 1, keeping their mean")
+    ] = False
+    rank: Rank = 16
+    layers: Layers = None
     batch_tokens: Annotated[
         int,
         Field(ge=64, description="Tokens per pass, padding included; lower it if memory runs out"),
@@ -191,6 +233,8 @@ class PPOConfig(RecipeConfig):
         for name in watch:
             if name in info.data.get("rewards", ()):
                 raise ValueError(f"{name!r} is learned from, so watching it shows nothing")
+            if not is_reward_model(name):
+                raise ValueError(f"{name!r} is no reward model; only these can be watched")
         return tuple(dict.fromkeys(watch))
 
     @field_validator("stop_patience")
@@ -218,14 +262,12 @@ class PPOConfig(RecipeConfig):
             )
         return keep
 
-    @field_validator("rewards")
+    @field_validator("rank")
     @classmethod
-    def _weights_count(cls, weights: dict[str, float]) -> dict[str, float]:
-        if not all(math.isfinite(weight) for weight in weights.values()):
-            raise ValueError("every weight must be a finite number")
-        if not any(weights.values()):
-            raise ValueError("at least one weight must differ from 0")
-        return weights
+    def _an_adapter_has_a_rank(cls, rank: int, info: ValidationInfo) -> int:
+        if rank == 0 and info.data.get("value_trunk") == "own_adapter":
+            raise ValueError("with whole weights the value has no adapter of its own")
+        return rank
 
     @field_validator("minibatches")
     @classmethod

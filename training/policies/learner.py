@@ -56,9 +56,11 @@ class Learner:
         self.config = config
         self.pad = pad
         self.coefficient = config.kl_coefficient
+        self.rates = [config.learning_rate, config.value_learning_rate, config.learning_rate]
         self.groups: list[list[torch.nn.Parameter]] = [
-            list(actor.adapter().values()),
+            list(actor.learned().values()),
             list(actor.value_head.parameters()),
+            list(actor.value_adapter().values()),
         ]
         # Adam's eps 1e-5 instead of 1e-8, and no weight decay: openai/lm-human-preferences,
         # `train_policy.py`; shown to matter in Huang et al., "The N Implementation Details of RLHF
@@ -83,19 +85,25 @@ class Learner:
         """
         parts = self._minibatches(rollout, step)
         seen = self._look(parts, rollout)
-        kl = objectives.kl_k1(seen.old, seen.reference) * seen.mask
-        divergence = float(kl.sum(1).mean())
+        kl = {
+            "k1": objectives.kl_k1(seen.old, seen.reference) * seen.mask,
+            "k3": objectives.kl_k3(seen.old, seen.reference) * seen.mask,
+        }
+        divergence = float(kl["k1"].sum(1).mean())
         self._refuse_runaway(divergence)
+        priced = kl[self.config.kl_estimator]
         rewards = objectives.shaped_rewards(
-            torch.from_numpy(scores).to(kl), kl, self.coefficient, seen.mask
+            torch.from_numpy(scores).to(priced), priced, self.coefficient, seen.mask
         )
+        if self.config.whiten_rewards:
+            rewards = objectives.whiten(rewards, seen.mask, keep_mean=True)
         advantages = objectives.advantages(
             rewards, seen.values, seen.mask, gamma=self.config.gamma, lam=self.config.lam
         )
         returns = advantages + seen.values
         metrics = {
             "kl": divergence,
-            "kl_k3": float((objectives.kl_k3(seen.old, seen.reference) * seen.mask).sum(1).mean()),
+            "kl_k3": float(kl["k3"].sum(1).mean()),
             "kl_coefficient": self.coefficient,
             "entropy": float(objectives.masked_mean(seen.entropy, seen.mask)),
         }
@@ -111,6 +119,8 @@ class Learner:
             target=self.config.kl_target,
             gain=self.config.kl_gain,
         )
+        if self.config.reference == "moving_average":
+            self.actor.follow(self.config.reference_decay)
         return metrics
 
     def state(self) -> dict[str, Any]:
@@ -149,9 +159,7 @@ class Learner:
         ]
 
     def _piece(self, rollout: Rollout, episodes: Sequence[int]) -> Piece:
-        batch = Batch.of(
-            episodes, rollout.prompts, rollout.responses, pad=self.pad, device=self.actor.device
-        )
+        batch = self.actor.lay_out(episodes, rollout.prompts, rollout.responses, pad=self.pad)
         return Piece(batch=batch, below=self.actor.frozen_below(batch))
 
     @torch.no_grad()
@@ -188,8 +196,7 @@ class Learner:
     def _set_learning_rates(self, step: int) -> None:
         """Linear warm-up: Adam's first steps have full length whatever the gradient's is."""
         warm = min(1.0, (step + 1) / (self.config.warmup_steps + 1))
-        rates = (self.config.learning_rate, self.config.value_learning_rate)
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = warm * rate
 
     def _update(
@@ -216,6 +223,8 @@ class Learner:
                     total = (
                         losses["policy_loss"] + self.config.value_coefficient * losses["value_loss"]
                     )
+                    if "entropy_bonus" in losses:
+                        total = total - losses["entropy_bonus"]
                     (share * total).backward()
                     for name, value in losses.items():
                         totals[name] = totals.get(name, 0.0) + share * float(value.detach())
@@ -229,7 +238,8 @@ class Learner:
         self, piece: Piece, seen: Experience, advantages: Tensor, returns: Tensor
     ) -> dict[str, Tensor]:
         batch = piece.batch
-        reading = self.actor.read(batch, below=piece.below)
+        weight = self.config.entropy_coefficient
+        reading = self.actor.read(batch, below=piece.below, with_entropy=weight > 0)
 
         def part_of(whole: Tensor) -> Tensor:
             return whole[batch.episodes, : batch.mask.shape[1]]
@@ -248,17 +258,20 @@ class Learner:
             batch.mask,
             clip=self.config.value_clip,
         )
-        return {
+        losses = {
             "policy_loss": policy.loss,
             "value_loss": value,
             "clip_fraction": policy.clip_fraction,
             "approx_kl": policy.approximate_kl,
             "ratio_mean": policy.ratio,
         }
+        if reading.entropy is not None:
+            losses["entropy_bonus"] = weight * objectives.masked_mean(reading.entropy, batch.mask)
+        return losses
 
     def _descend(self) -> None:
         # Apart, so that a value head which is far off does not shorten the policy's step.
-        for parameters in self.groups:
+        for parameters in filter(None, self.groups):
             norm = clip_grad_norm_(parameters, self.config.max_gradient_norm)
             if not torch.isfinite(norm):
                 raise TrainingFailed(

@@ -1,15 +1,19 @@
-"""One number per answer from any number of reward models."""
+"""One number per answer from any number of rewards."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 
 from storage.errors import NotFound, TrainingFailed
 from storage.records import Message
+from training.policies.measured import Measured, scale_of
+from training.policies.reward_options import is_service
+from training.policies.schedule import points
+from training.rewards.scoring import Calibration
 
 Conversation = tuple[Sequence[Message], str]
 """A prompt and the answer to it."""
@@ -25,7 +29,10 @@ class Scorer(Protocol):
         """Raw rewards in the scorer's own unit, shape (N,)."""
 
     def standardise(self, rewards: np.ndarray) -> np.ndarray:
-        """(reward - mean) / standard deviation, both as measured where the scorer was trained."""
+        """(reward - mean) / standard deviation, as measured where the scorer was trained.
+
+        Or, where it was not trained, on the answers of the policy that the run starts from.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +40,12 @@ class Mixed:
     """The rewards of N answers."""
 
     total: np.ndarray
-    """Sum of weight times standardised reward, shape (N,)."""
+    """What the policy learns from, shape (N,)."""
     raw: Mapping[str, np.ndarray]
     """As each scorer gave them, by its name."""
     standardised: Mapping[str, np.ndarray]
+    weights: Mapping[str, float]
+    """What each counted."""
 
 
 class RewardMixer:
@@ -46,8 +55,22 @@ class RewardMixer:
     added: a weight of 1/2 would mean something else for every pair of models.
     """
 
-    def __init__(self, scorers: Mapping[str, Scorer], weights: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        scorers: Mapping[str, Scorer],
+        weights: Mapping[str, float],
+        *,
+        schedule: Mapping[str, str] | None = None,
+        combine: Literal["sum", "worst"] = "sum",
+    ) -> None:
         """Weigh `scorers[name]` with `weights[name]`.
+
+        Args:
+            scorers: By name; those without a weight are not asked.
+            weights: By name.
+            schedule: Factors on some of the weights over the run; see `training.policies.schedule`.
+            combine: Take the sum of weight times standardised reward, or the smallest of these
+                among scorers whose weight is not 0.
 
         Raises:
             NotFound: A weight names a scorer that is not there.
@@ -57,24 +80,92 @@ class RewardMixer:
                 raise NotFound("reward model", name, scorers)
         self.scorers = {name: scorers[name] for name in weights}
         self.weights = dict(weights)
+        self.schedule = dict(schedule or {})
+        self.combine = combine
 
-    def score(self, conversations: Sequence[Conversation]) -> Mixed:
+    def score(self, conversations: Sequence[Conversation], *, share: float = 0.0) -> Mixed:
         """The mixed rewards of answers.
 
+        Args:
+            conversations: What to reward.
+            share: Of the run that is done, from 0 to 1; the schedule goes by it.
+
         Raises:
-            TrainingFailed: A scorer gave something that is not a number.
+            TrainingFailed: A scorer gave something that is not a number, or nothing at all.
         """
         raw, standardised = {}, {}
-        total = np.zeros(len(conversations))
         for name, scorer in self.scorers.items():
             raw[name] = np.asarray(scorer.score(conversations), dtype=float)
             standardised[name] = np.asarray(scorer.standardise(raw[name]), dtype=float)
-            wrong = np.flatnonzero(~np.isfinite(standardised[name]))
-            if wrong.size:
-                text = conversations[wrong[0]][1]
-                raise TrainingFailed(
-                    f"The reward model {name!r} gave {standardised[name][wrong[0]]} for the answer"
-                    f" {text[:80]!r}; train it again with a lower learning_rate."
-                )
-            total += self.weights[name] * standardised[name]
-        return Mixed(total, raw, standardised)
+            _refuse_no_numbers(name, standardised[name], conversations)
+        weights = weights_at(share, self.weights, self.schedule)
+        parts = [weight * standardised[name] for name, weight in weights.items() if weight]
+        total = np.zeros(len(conversations))
+        if parts:
+            total = np.min(parts, 0) if self.combine == "worst" else np.sum(parts, 0)
+        return Mixed(total, raw, standardised, weights)
+
+    def unmeasured(self) -> list[str]:
+        """The scorers that have no scale yet; `measure` gives them one."""
+        return [
+            name
+            for name, scorer in self.scorers.items()
+            if isinstance(scorer, Measured) and scorer.calibration is None
+        ]
+
+    def measure(self, conversations: Sequence[Conversation]) -> None:
+        """Give the scorers that have no scale one, by answers of the policy at its start.
+
+        Raises:
+            InvalidOption: A scorer gives all of them the same.
+            TrainingFailed: As `score`.
+        """
+        for name in self.unmeasured():
+            raw = np.asarray(self.scorers[name].score(conversations), dtype=float)
+            _refuse_no_numbers(name, raw, conversations)
+            self._set_scale(name, scale_of(name, raw))
+
+    def scales(self) -> dict[str, dict[str, float]]:
+        """Mean and standard deviation of each scorer that was measured here, by its name."""
+        return {
+            name: asdict(scorer.calibration)
+            for name, scorer in self.scorers.items()
+            if isinstance(scorer, Measured) and scorer.calibration
+        }
+
+    def restore(self, scales: Mapping[str, Mapping[str, float]]) -> None:
+        """Put back what `scales` gave."""
+        for name, scale in scales.items():
+            self._set_scale(name, Calibration(mean=scale["mean"], std=scale["std"]))
+
+    def _set_scale(self, name: str, scale: Calibration) -> None:
+        scorer = self.scorers[name]
+        if isinstance(scorer, Measured):
+            scorer.calibration = scale
+
+
+def weights_at(
+    share: float, weights: Mapping[str, float], schedule: Mapping[str, str]
+) -> dict[str, float]:
+    """What each reward counts when this share of the run, from 0 to 1, is done."""
+    return {
+        name: weight * float(np.interp(share, *points(schedule[name])))
+        if name in schedule
+        else weight
+        for name, weight in weights.items()
+    }
+
+
+def _refuse_no_numbers(
+    name: str, rewards: np.ndarray, conversations: Sequence[Conversation]
+) -> None:
+    for place in np.flatnonzero(~np.isfinite(rewards))[:1]:
+        kind, remedy = (
+            ("service", "it must give each answer a number. The last checkpoint stays")
+            if is_service(name)
+            else ("model", "train it again with a lower learning_rate")
+        )
+        raise TrainingFailed(
+            f"The reward {kind} {name!r} gave {rewards[place]} for the answer"
+            f" {conversations[place][1][:80]!r}; {remedy}."
+        )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from storage.errors import InvalidOption, NotFound, TooLittleData
+from storage.errors import InvalidOption, TooLittleData
 from storage.recipes import Progress
 from storage.records import Message
+from training import backbone
 from training import checkpoints as kept
 from training.policies.actor import Actor
 from training.policies.config import PPOConfig
@@ -19,10 +21,9 @@ from training.policies.health.record import markdown
 from training.policies.learner import Learner
 from training.policies.mixer import RewardMixer, Scorer
 from training.policies.rollouts import Writer
+from training.policies.sources import open_sources
 from training.policies.trainer import Trainer
 from training.policies.watching import Watch, held_out
-from training.rewards.card import read_record
-from training.rewards.scoring import RewardScorer
 from training.sampling import encode_prompts, open_policy
 
 
@@ -42,7 +43,8 @@ def run(
     Args:
         config: All options.
         prompts: The conversations to learn on.
-        rewards: The folder of each reward model that `config.rewards` or `config.watch` names.
+        rewards: The folder of each reward model that `config.rewards` or `config.watch` names;
+            functions and services have none.
         output: The policy's folder; see `write_policy`.
         checkpoints: Where to keep checkpoints. A run that finds its own there goes on from it.
         progress: Where to say how far it is.
@@ -55,29 +57,26 @@ def run(
     Raises:
         NotFound: A reward model is not among `rewards`.
         TooLittleData: There are no prompts.
-        InvalidOption: A value does not suit this model, or `output` holds something.
+        InvalidOption: A value does not suit this model, `output` holds something, or a reward is
+            the same for all answers of the start.
         InvalidData: A folder holds no reward model, or a model or prompt cannot be used.
-        TrainingFailed: The run diverged; says what to change.
+        TrainingFailed: The run diverged, or a reward service failed; says what to change.
         JobCancelled: A person stopped it; the last checkpoint stays.
     """
-    scorers: dict[str, Scorer] = {}
-    simulated = False
-    for name in (*config.rewards, *config.watch):
-        if name not in rewards:
-            raise NotFound("reward model", name, rewards)
-        scorers[name] = RewardScorer.load(rewards[name], device=device)
-        # Also of one that only chooses the weights to keep, or the step to stop at.
-        simulated |= bool(read_record(rewards[name])["simulated"])
+    where: dict[str, Any] = {"environment": os.environ, "device": device}
+    opened = open_sources(config.rewards, rewards, uncertainty=config.uncertainty, **where)
+    watched = open_sources(config.watch, rewards, **where)
     return train(
         config,
         prompts=prompts,
-        scorers=scorers,
+        scorers={**opened.scorers, **watched.scorers},
         output=output,
         checkpoints=checkpoints,
         progress=progress,
         device=device,
         dtype=dtype,
-        simulated=simulated,
+        # Also by one that only chooses the weights to keep, or the step to stop at.
+        simulated=opened.simulated or watched.simulated,
     )
 
 
@@ -96,20 +95,30 @@ def train(
     """As `run`, with anything that scores in the place of reward models."""
     if not prompts:
         raise TooLittleData("PPO needs prompts to answer; there are none. Import some.")
-    mixer = RewardMixer(scorers, config.rewards)
+    mixer = RewardMixer(
+        scorers, config.rewards, schedule=config.weight_schedule, combine=config.combine
+    )
     watched = RewardMixer(scorers, dict.fromkeys(config.watch, 1.0))
     places = held_out(len(prompts)) if config.watch else range(0)
     found = kept.newest(checkpoints)
     if found is None and output.exists() and any(output.iterdir()):
         raise InvalidOption("output", "it already holds something; name another", str(output))
 
-    opened = open_policy(config.start, device=device, dtype=dtype)
+    place = backbone.pick_device(device)
+    fast = dtype or backbone.default_dtype(config.start, place)
+    # Weights that learn are kept in fp32, because small steps vanish in bf16's 8 bits. An adapter's
+    # always are; then what lies frozen below can have the fastest precision.
+    stored = torch.float32 if config.rank == 0 else fast
+    opened = open_policy(config.start, device=str(place), dtype=stored)
     encoded = encode_prompts(opened.model, opened.tokenizer, prompts, config.max_new_tokens)
     actor = Actor(
         opened.model,
         rank=config.rank,
         layers=config.layers,
         temperature=config.temperature,
+        value_trunk=config.value_trunk,
+        moving_reference=config.reference == "moving_average",
+        fast=fast,
         seed=config.seed,
     )
     writer = Writer(
@@ -142,6 +151,7 @@ def train(
         "base": opened.base,
         "start": config.start,
         "rewards": dict(config.rewards),
+        "reward_scales": mixer.scales(),
         "metrics": {**metrics, "health": trainer.health()},
         "simulated": simulated or bool(opened.description.get("simulated")),
     }
@@ -149,23 +159,24 @@ def train(
     # nobody but us could load by name; so it stands on its own.
     write_policy(
         output,
-        actor.peft.merge_and_unload() if opened.is_policy else actor.peft,
+        actor.finished(whole=opened.is_policy),
         opened.tokenizer,
         description=description,
-        story=_story(config) + "\n" + markdown(trainer.health()),
+        story=_story(config, mixer.scales()) + "\n" + markdown(trainer.health()),
         samples=trainer.samples_text(),
         replace=found is not None,
     )
     return metrics
 
 
-def _story(config: PPOConfig) -> str:
+def _story(config: PPOConfig, scales: Mapping[str, Mapping[str, float]]) -> str:
     """What the model card tells besides names and numbers."""
-    rewards = "\n".join(f"- {name}, weight {w:g}" for name, w in config.rewards.items())
+    rewards = "\n".join(_told(config, name, scales.get(name)) for name in config.rewards)
+    worst = " Of these the worst counts." if config.combine == "worst" else ""
     return f"""# A policy trained with PPO
 
-Start: `{config.start}`. It was tuned with Tandem to earn more from these reward models, each
-standardised, without straying far from its start:
+Start: `{config.start}`. It was tuned with Tandem to earn more from these rewards, each
+standardised, without straying far from its start.{worst}
 
 {rewards}
 
@@ -173,3 +184,13 @@ The metrics are means over its last steps. A higher reward is what it was traine
 show that people like its answers better; a blinded study does. `samples.jsonl` holds what it
 answered to the same few prompts while it learned.
 """
+
+
+def _told(config: PPOConfig, name: str, scale: Mapping[str, float] | None) -> str:
+    """One reward as a line of the model card."""
+    line = f"- `{name}`, weight {config.rewards[name]:g}"
+    if name in config.weight_schedule:
+        line += f" times {config.weight_schedule[name]} over the run"
+    if scale is not None:
+        line += f"; the answers of the start earn {scale['mean']:.4g} ± {scale['std']:.4g}"
+    return line

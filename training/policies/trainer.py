@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from storage.errors import InvalidOption
+from storage.errors import InvalidOption, TrainingFailed
 from storage.files import write_text
 from storage.recipes import Progress
 from storage.records import digest
@@ -31,7 +31,9 @@ from training.policies.health.history import History, correlated, repeated_text
 from training.policies.health.record import health_record, told, warned_too
 from training.policies.health.stopping import reason_to_stop
 from training.policies.learner import Learner
+from training.policies.measured import ANSWERS
 from training.policies.mixer import RewardMixer
+from training.policies.reward_options import short
 from training.policies.rollouts import Rollout, Writer, prompts_of_step
 from training.policies.watching import Watch
 
@@ -73,6 +75,7 @@ class Trainer:
     def train(self) -> None:
         """Take the steps that are left."""
         if not self.samples:
+            self._measure()
             look = self._look()
             if look:
                 self.history = self.history.after(0, look)
@@ -132,6 +135,7 @@ class Trainer:
         self.warned = state["warned"]
         self.stopped = state["stopped"]
         self.best = state["best"]
+        self.mixer.restore(state["reward_scales"])
         log.info("resumed from step %d", step)
         self.progress.log(f"resumed from step {step}")
 
@@ -164,13 +168,16 @@ class Trainer:
         with self.learner.actor.merged() as model:
             rollout = self.writer.write(model, places, step=self.done)
         written = time.perf_counter()
-        mixed = self.mixer.score(rollout.conversations)
+        try:
+            mixed = self.mixer.score(rollout.conversations, share=self._share())
+        except TrainingFailed:
+            # Nothing of this step was learned, so the run can go on from here when, say, a reward
+            # service is back.
+            kept.save(self.checkpoints, self.done, self._state())
+            raise
         scored = time.perf_counter()
         cut = np.array([not answer.finished for answer in rollout.answers])
-        # An answer that was cut reads to a reward model like one that ended there. TRL, too, takes
-        # a penalty off (`missing_eos_penalty`); lm-human-preferences puts a fixed score in place of
-        # the reward, which would leave nothing to learn from where nearly all answers are cut.
-        scores = mixed.total - self.config.missing_end_penalty * cut
+        scores = self._scores(mixed.total, cut)
         learned = self.learner.learn(rollout, scores, step=self.done)
         finished = time.perf_counter()
         tokens = [answer.tokens for answer in rollout.answers]
@@ -185,8 +192,10 @@ class Trainer:
         }
         metrics |= {name: value for name, value in measured.items() if value is not None}
         for name in self.mixer.weights:
-            metrics[f"reward/{name}"] = float(mixed.standardised[name].mean())
-            metrics[f"reward_raw/{name}"] = float(mixed.raw[name].mean())
+            metrics[f"reward/{short(name)}"] = float(mixed.standardised[name].mean())
+            metrics[f"reward_raw/{short(name)}"] = float(mixed.raw[name].mean())
+            if name in self.mixer.schedule:
+                metrics[f"weight/{short(name)}"] = mixed.weights[name]
         return {
             **metrics,
             "response_length": float(np.mean(tokens)),
@@ -196,6 +205,38 @@ class Trainer:
             "seconds_scoring": scored - written,
             "seconds_learning": finished - scored,
         }
+
+    def _share(self) -> float:
+        """How much of the run is done."""
+        return min(1.0, self.done / max(self.config.steps - 1, 1))
+
+    def _scores(self, rewards: np.ndarray, cut: np.ndarray) -> np.ndarray:
+        """What is learned from, of mixed rewards and of whether each answer was cut."""
+        limit = self.config.reward_clip
+        if limit is not None:
+            rewards = rewards.clip(-limit, limit)
+        # An answer that was cut reads to a reward model like one that ended there. TRL, too, takes
+        # a penalty off (`missing_eos_penalty`); lm-human-preferences puts a fixed score in place of
+        # the reward, which leaves nothing to learn from where nearly all answers are cut.
+        if not self.config.score_cut:
+            rewards = np.where(cut, 0.0, rewards)
+        return rewards - self.config.missing_end_penalty * cut
+
+    def _measure(self) -> None:
+        """Give the rewards that have no scale yet one, by what the start policy answers."""
+        names = self.mixer.unmeasured()
+        if not names:
+            return
+        self.progress.log(f"Measuring what answers of the start earn from {', '.join(names)}.")
+        places = prompts_of_step(
+            0, episodes=ANSWERS, prompts=len(self.writer.prompts), seed=self.config.seed
+        )
+        with self.learner.actor.merged() as model:
+            # A step's number settles its random numbers, and this is that of no step.
+            rollout = self.writer.write(model, places, step=self.config.steps)
+        self.mixer.measure(rollout.conversations)
+        # A service might say something else when it is asked again.
+        kept.save(self.checkpoints, self.done, self._state())
 
     def _look(self, metrics: Mapping[str, float] | None = None) -> dict[str, float]:
         """Answer the first prompts, and ask those who only watch about the held-out ones.
@@ -207,7 +248,7 @@ class Trainer:
         with self.learner.actor.merged() as model:
             # With the same random numbers each time.
             self._show(self.writer.write(model, probes, step=0))
-            look = self.watch.look(model) if self.watch else {}
+            look = self.watch.look(model, share=self._share()) if self.watch else {}
         looks = self.history.after(self.done, look).looks()
         if self.config.keep == "best" and all(looks[-1][1] > earlier for _, earlier in looks[:-1]):
             self.best = {
@@ -254,6 +295,7 @@ class Trainer:
             "warned": self.warned,
             "stopped": self.stopped,
             "best": self.best,
+            "reward_scales": self.mixer.scales(),
         }
 
     def _identity(self) -> str:

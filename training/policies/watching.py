@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from storage.errors import TooLittleData
 from training.policies.health.history import HELD_OUT_REWARD, WATCHED, WATCHED_ERROR
 from training.policies.mixer import RewardMixer
+from training.policies.reward_options import short
 from training.policies.rollouts import Writer
 
 MOST, PART, FEWEST = 32, 4, 8
@@ -28,18 +29,25 @@ class Watch:
     places: Sequence[int]
     """The held-out prompts among those of the writer."""
 
-    def look(self, model: PreTrainedModel) -> dict[str, float]:
+    def look(self, model: PreTrainedModel, *, share: float) -> dict[str, float]:
         """Metrics of the policy as it is now: the same prompts and random numbers each time.
+
+        Args:
+            model: The policy.
+            share: Of the run that is done, from 0 to 1; scheduled weights go by it.
 
         Raises:
             TrainingFailed: A reward model gave something that is not a number.
         """
         written = self.writer.write(model, self.places, step=0)
         said = self.watched.score(written.conversations).standardised
-        metrics = {HELD_OUT_REWARD: float(self.learned.score(written.conversations).total.mean())}
+        learned = self.learned.score(written.conversations, share=share).total
+        metrics = {HELD_OUT_REWARD: float(learned.mean())}
         for name, rewards in said.items():
-            metrics[WATCHED + name] = float(rewards.mean())
-            metrics[WATCHED_ERROR + name] = float(rewards.std(ddof=1)) / math.sqrt(len(rewards))
+            metrics[WATCHED + short(name)] = float(rewards.mean())
+            metrics[WATCHED_ERROR + short(name)] = float(rewards.std(ddof=1)) / math.sqrt(
+                len(rewards)
+            )
         return metrics
 
 

@@ -31,14 +31,11 @@ from training.rewards.judgements import JudgedRow, judged_rows
 from training.rewards.likelihood import Likelihood
 from training.rewards.measures import calibrate, rewards_of
 from training.rewards.memory import MemoryEstimate, estimate
-from training.rewards.model import RewardModel, join_heads, with_heads
+from training.rewards.model import MEMBERS, RewardModel, join_heads, with_heads
 from training.rewards.side_by_side import paired_rows, start_head
 
 FEWEST = 10
 """Judgements without which nothing is learned, or nothing is told by validation."""
-
-MEMBERS = "members.safetensors"
-"""The heads of an ensemble, shape (members, width), beside the one that is their mean."""
 
 SHARE_OF_FREE = 0.9
 """Of the free memory, what training may plan to take before it computes twice to save some."""

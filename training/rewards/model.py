@@ -18,6 +18,8 @@ from training.batching import Batch, Row, by_length, collate
 from training.frozen import FrozenLayers, Kept, free_memory
 from training.quiet import quietly
 
+MEMBERS = "members.safetensors"
+"""The heads of an ensemble, shape (members, width), beside the one that is their mean."""
 SHARE_OF_MEMORY = 0.25
 """Of what is free, at most this is used to keep hidden states."""
 FIRST_SPREAD = 0.02
@@ -98,10 +100,13 @@ class RewardModel(torch.nn.Module):
 
     def all_heads(self, rows: Sequence[Row]) -> Tensor:
         """The reward that each head gives each answer, in logits and fp32, shape (N, heads)."""
-        hidden, batch = self.read(rows)
-        at_end = hidden[batch.row, batch.last].float()
-        rewards: Tensor = self.bare.score(at_end)
+        rewards: Tensor = self.bare.score(self.at_end(rows))
         return rewards
+
+    def at_end(self, rows: Sequence[Row]) -> Tensor:
+        """What the head reads of each answer: its last hidden state, in fp32, shape (N, width)."""
+        hidden, batch = self.read(rows)
+        return hidden[batch.row, batch.last].float()
 
     def keep_frozen(self, rows: Sequence[Row], batch_tokens: int) -> int:
         """Compute what the layers that do not learn make of rows, and keep it for later passes.

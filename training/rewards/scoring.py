@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from storage.errors import InvalidData, TrainingFailed
 from storage.recipes import Progress
@@ -19,7 +21,7 @@ from training import backbone
 from training.batching import Row, by_length
 from training.quiet import quietly
 from training.rewards.card import read_record
-from training.rewards.model import RewardModel
+from training.rewards.model import MEMBERS, RewardModel
 
 Conversation = tuple[Sequence[Message], str]
 Pair = tuple[Sequence[Message], str, str]
@@ -39,9 +41,24 @@ class Calibration:
 class RewardScorer:
     """A trained reward model, ready to score."""
 
-    def __init__(self, model: RewardModel, calibration: Calibration) -> None:
+    def __init__(
+        self,
+        model: RewardModel,
+        calibration: Calibration,
+        *,
+        members: torch.Tensor | None = None,
+    ) -> None:
+        """Score with a model.
+
+        Args:
+            model: What gives rewards.
+            calibration: Where they lie.
+            members: The heads whose mean the model's head is, shape (members, width), if it was
+                trained with several.
+        """
         self.model = model.eval()
         self.calibration = calibration
+        self.members = members
 
     @classmethod
     def load(
@@ -67,7 +84,8 @@ class RewardScorer:
         model = open_model(folder, record, device=device, dtype=dtype)
         said = record["calibration"]
         calibration = Calibration(mean=said["mean"], std=said["std"])
-        return cls(model, calibration)
+        members = _members(folder, model.device) if record.get("members", 1) > 1 else None
+        return cls(model, calibration, members=members)
 
     def score(
         self,
@@ -91,25 +109,71 @@ class RewardScorer:
             InvalidData: A conversation is longer than the model can read; nothing is cut.
             TrainingFailed: A reward is not a number.
         """
+        return self._read(
+            conversations,
+            lambda rows: self.model(rows)[:, None],
+            batch_tokens=batch_tokens,
+            progress=progress,
+        )[:, 0]
+
+    def score_with_spread(
+        self, conversations: Sequence[Conversation], *, batch_tokens: int | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Rewards as `score` gives them, and how far the model's members differ about each.
+
+        Args:
+            conversations: As for `score`.
+            batch_tokens: As for `score`.
+
+        Returns:
+            Raw rewards, and the standard deviations (of a sample) of the members' own; both (N,).
+
+        Raises:
+            InvalidData: The model has no members; otherwise as `score`.
+        """
+        if self.members is None:
+            raise InvalidData(
+                "This reward model has one head and cannot say how sure it is; train one with"
+                " --members."
+            )
+        heads = self.members
+
+        def read(rows: Sequence[Row]) -> torch.Tensor:
+            at_end = self.model.at_end(rows)
+            joined: torch.Tensor = self.model.bare.score(at_end).mean(1)
+            return torch.stack([joined, (at_end @ heads.T).std(1)], 1)
+
+        found = self._read(conversations, read, columns=2, batch_tokens=batch_tokens)
+        return found[:, 0], found[:, 1]
+
+    def _read(
+        self,
+        conversations: Sequence[Conversation],
+        read: Callable[[Sequence[Row]], torch.Tensor],
+        *,
+        columns: int = 1,
+        batch_tokens: int | None = None,
+        progress: Progress | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """What `read` finds for the answers of rows, in the order given, shape (N, columns)."""
         # Measured with SmolLM2-135M on a processor: 4096 tokens are a fifth slower than 1024.
         batch_tokens = batch_tokens or (1024 if self.model.device.type == "cpu" else 16384)
         rows, members = self._rows(conversations, batch_tokens)
-        rewards = np.zeros(len(conversations), dtype=np.float32)
+        found = np.zeros((len(conversations), columns), dtype=np.float32)
         done = 0
         with torch.inference_mode():
             for batch in by_length([row.tokens for row in rows], batch_tokens):
-                found = self.model([rows[place] for place in batch]).cpu().numpy()
                 places = [member for place in batch for member in members[place]]
-                rewards[places] = found
+                found[places] = read([rows[place] for place in batch]).cpu().numpy()
                 done += len(places)
                 if progress:
                     progress.report(done, total=len(conversations))
-        for place in np.flatnonzero(~np.isfinite(rewards))[:1]:
+        for place in np.flatnonzero(~np.isfinite(found[:, 0]))[:1]:
             raise TrainingFailed(
-                f"The reward model gave {rewards[place]} for conversation {place + 1}; train it"
+                f"The reward model gave {found[place, 0]} for conversation {place + 1}; train it"
                 " again with a lower learning_rate."
             )
-        return rewards
+        return found
 
     def gaps(
         self,
@@ -254,3 +318,12 @@ def _with_adapter(
     with quietly():
         adapted: torch.nn.Module = PeftModel.from_pretrained(model, str(folder))
     return adapted.to(device)
+
+
+def _members(folder: Path, device: torch.device) -> torch.Tensor:
+    try:
+        return load_file(folder / MEMBERS)["heads"].float().to(device)
+    except (OSError, LookupError, SafetensorError) as error:
+        raise InvalidData(
+            f"{folder} was trained with several members, but its {MEMBERS} is missing or broken."
+        ) from error

@@ -15,6 +15,7 @@ from training.policies.health.history import (
     WATCHED_ERROR,
     History,
 )
+from training.policies.reward_options import short
 
 if TYPE_CHECKING:
     from training.policies.config import PPOConfig
@@ -77,10 +78,11 @@ def over_optimised(history: History, config: PPOConfig) -> Iterator[Finding]:
 
 def rewards_apart(history: History, config: PPOConfig) -> Iterator[Finding]:
     """One reward is bought with another. What is weighed below 0 gains by falling."""
+    weights = {short(name): weight for name, weight in config.rewards.items()}
     moved = {
         name: (change, change.by if weight > 0 else -change.by)
         for name in history.after_prefix("reward/")
-        if (weight := config.rewards.get(name, 1.0))
+        if (weight := weights.get(name, 1.0))
         and (change := history.change(f"reward/{name}"))
         and change.is_clear
     }
@@ -95,8 +97,8 @@ def rewards_apart(history: History, config: PPOConfig) -> Iterator[Finding]:
                 seen=f"Since the start, {up} went from {rise.start:+.2f} to {rise.now:+.2f} and"
                 f" {down} from {fall.start:+.2f} to {fall.now:+.2f}.",
                 meaning="The two want different answers, and the mixture pays more for the first.",
-                remedy=f"Change their weights in rewards (now {up}={config.rewards.get(up, 1):g},"
-                f" {down}={config.rewards.get(down, 1):g}), or look at where they disagree: one of"
+                remedy=f"Change their weights in rewards (now {up}={weights.get(up, 1):g},"
+                f" {down}={weights.get(down, 1):g}), or look at where they disagree: one of"
                 " them may be wrong.",
             )
 
