@@ -41,6 +41,7 @@ from app.pages.model_card import (
     numbers,
     summary,
 )
+from app.pages.run_health import health_of_model
 from app.pages.runs import CURVES, metric_title, split_name
 from app.pages.visit import Guard, Visit
 from evaluation.card_figures import DRAWN
@@ -243,6 +244,7 @@ def _policy_card(model: Model) -> Markup:
             Markup("<details><summary>More numbers</summary>{}</details>").format(facts(others))
             if others
             else "",
+            health_of_model(model),
             notice("Whether people prefer its answers is for a blinded study to say.", "plain"),
         ]
     )

@@ -79,6 +79,9 @@ CURVES = {
     "response_length": Curve(
         "Answer length", "tokens", "A steady climb may be padding, not quality."
     ),
+    "repeated_text": Curve(
+        "Repeated text", "fraction", "4-token phrases of an answer that stood in it before."
+    ),
     "explained_variance": Curve(
         "Explained variance", "fraction", "How well the value head foretells the reward; 1 is best."
     ),
@@ -185,12 +188,15 @@ def run_head(job: Job, visit: Visit) -> Markup:
     )
 
 
-def curves(job: Job, metrics: Iterable[tuple[int, str, float]]) -> tuple[Markup, Markup]:
+def curves(
+    job: Job, metrics: Iterable[tuple[int, str, float]], *, leading: Markup | str = ""
+) -> tuple[Markup, Markup]:
     """A small chart for each metric.
 
     Args:
         job: Whose metrics these are.
         metrics: (step, name, value); `train/loss` and `validation/loss` share a chart.
+        leading: A chart that stands before the others.
 
     Returns:
         The charts to look at first, and the others.
@@ -203,7 +209,7 @@ def curves(job: Job, metrics: Iterable[tuple[int, str, float]]) -> tuple[Markup,
     others = sorted(set(charts) - set(first))
     if not first:
         first, others = others, []
-    return _charts(job, first, charts), _charts(job, others, charts)
+    return _charts(job, first, charts, leading), _charts(job, others, charts)
 
 
 def split_name(metric: str) -> tuple[str, str]:
@@ -239,9 +245,12 @@ def _watch(job: Job, visit: Visit) -> Markup | str:
 
 
 def _charts(
-    job: Job, names: Sequence[str], charts: Mapping[str, Mapping[str, list[tuple[float, float]]]]
+    job: Job,
+    names: Sequence[str],
+    charts: Mapping[str, Mapping[str, list[tuple[float, float]]]],
+    leading: Markup | str = "",
 ) -> Markup:
-    drawn = []
+    drawn = [leading] if leading else []
     for name in names:
         known = CURVES.get(name, Curve(metric_title(name), "", ""))
         target = job.config.get(TARGETS.get(name, ""))

@@ -16,6 +16,7 @@ from app.pages import ablation as ablations
 from app.pages import memory
 from app.pages.fragments import count, empty, heading, html, joined, section
 from app.pages.frame import simulated
+from app.pages.run_health import health, held_out
 from app.pages.runs import TRAINING, curves, log_tail, run_head, runs_table
 from app.pages.visit import Guard, Visit
 from app.queue import cancel, enqueue
@@ -31,6 +32,7 @@ from storage.settings import Settings
 from training.places import DEFAULT_BASE
 from training.policies import POLICIES
 from training.policies.functions import EXAMPLES
+from training.policies.health import RULES
 from training.rewards import REWARDS
 
 FROM_SNAPSHOT = (
@@ -162,6 +164,8 @@ def _forms() -> tuple[Forms, Buttons, Estimates]:
                     "start": [],
                     "rewards": [],
                     "kinds": list(ABLATED),
+                    "watch": [],
+                    "stop_on": list(RULES),
                 },
             )
             with gr.Row(elem_classes="t-actions"):
@@ -209,7 +213,7 @@ def _starter(
 
 def _menus(form: Form[RecipeConfig]) -> dict[str, Any]:
     """The inputs whose choices depend on what is stored."""
-    names = ("snapshot", "base", "start", "rewards")
+    names = ("snapshot", "base", "start", "rewards", "watch")
     return {name: form.inputs[name] for name in names if name in form.inputs}
 
 
@@ -229,6 +233,7 @@ def _choices(
     offered = {
         "snapshot": gr.Dropdown(frozen, value=frozen[0][1] if frozen else None),
         "rewards": gr.Dropdown([*rewards, *EXAMPLES], value=rewards[:1]),
+        "watch": gr.Dropdown(rewards, value=[]),
         "base": gr.Dropdown([DEFAULT_BASE, *(model.name for model in whole)]),
         "start": gr.Dropdown([DEFAULT_BASE, *(model.name for model in policies)]),
     }
@@ -284,7 +289,9 @@ def _screen(visit: Visit, database: Database, settings: Settings, before: str) -
     with database.read() as connection:
         measured = jobs.metrics(connection, JobId(job.id))
     file = log_file(settings, job.id)
-    first, others = curves(job, measured) if measured else (_no_curves(job), Markup(""))
+    first, others = _no_curves(job), Markup("")
+    if measured:
+        first, others = curves(job, measured, leading=held_out(measured))
     compared = None
     if job.kind == "ablation":
         compared = ablations.found_so_far(job, file.parent)
@@ -292,7 +299,7 @@ def _screen(visit: Visit, database: Database, settings: Settings, before: str) -
     return [
         simulated(visit),
         run_head(job, visit),
-        first,
+        joined([health(job, measured), first]),
         others,
         log_tail(file),
         runs_table(found, visit, chosen=job),

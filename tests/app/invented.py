@@ -400,7 +400,7 @@ def _jobs(
                     "entropy": 2.4 - 0.6 * rise + rng.normal(0, 0.05),
                     "response_length": 118 + 30 * rise + rng.normal(0, 6),
                     "explained_variance": 0.1 + 0.5 * rise + rng.normal(0, 0.05),
-                    "finished_fraction": 0.4 + 0.3 * rise,
+                    "finished_fraction": 0.1 + 0.3 * rise,
                     "value_loss": 0.5 - 0.3 * rise,
                     "clip_fraction": abs(0.08 + rng.normal(0, 0.02)),
                 },

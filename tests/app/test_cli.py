@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -410,14 +411,19 @@ def test_a_model_from_a_file_needs_no_server(tandem: Command, judged: str, tmp_p
     assert "mt-bench-easy" in tandem(*asked)
 
     ppo = ("--start", "tiny", "--steps", "1", "--episodes", "2", "--max-new-tokens", "4")
-    policy = str(tmp_path / "policy")
+    policy, gold = str(tmp_path / "policy"), str(tmp_path / "gold")
+    shutil.copytree(folder, gold)
     tandem(
         "train", "policy", "ppo", "--rewards", f"{folder}=0.5", "length:2=0.25", "--data", judged,
-        "--weight-schedule", "length:2=0:1,1:0", "--output", policy, *ppo,
+        "--weight-schedule", "length:2=0:1,1:0", "--watch", gold, "--keep", "best",
+        "--stop-on", "negative_kl", "entropy_collapsed", "--output", policy, *ppo,
     )  # fmt: skip
     told = json.loads((tmp_path / "policy" / "tandem.json").read_text())
     assert told["rewards"] == {folder: 0.5, "length:2": 0.25}
     assert list(told["reward_scales"]) == ["length:2"]
+    assert told["config"]["stop_on"] == ["negative_kl", "entropy_collapsed"]
+    assert any(name.startswith("watched/") for name in told["metrics"])
+    assert told["metrics"]["health"]["stopped"] is None
     for name in ("grpo", "rloo"):
         tandem(
             "train", "policy", name, "--rewards", f"{folder}=0.5", "--data", judged,

@@ -66,6 +66,7 @@ def test_new_models_are_numbered_past_those_that_are_still_being_made(workshop: 
         ("reward", "combined", {"snapshot": "feed"}, "no snapshot called 'feed'"),
         ("reward", "combined", {"snapshot": "x", "name": "../x"}, "name: string should match"),
         ("policy", "ppo", {"rewards": {"helpful": 1.0}}, "no reward model called 'helpful'"),
+        ("policy", "ppo", {"rewards": {"a": 1.0}, "watch": ["a"]}, "watch: 'a' is learned from"),
         ("policy", "ppo", {"rewards": {}}, "rewards: dictionary should have at least 1"),
         ("policy", "sft", {}, "snapshot: field required"),
         ("policy", "sft", {"snapshot": "feed"}, "no snapshot called 'feed'"),

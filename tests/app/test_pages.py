@@ -278,7 +278,16 @@ def test_an_empty_installation_says_what_to_do_first(
                 "Nothing reported",
             ),
         ),
-        ("train", ("about ", "47 of 120", "KL from the start", "Checkpoint at step 40")),
+        (
+            "train",
+            (
+                "about ",
+                "47 of 120",
+                "KL from the start",
+                "Checkpoint at step 40",
+                "Most answers are cut",
+            ),
+        ),
         ("models", ("combined-1", "ppo-combined-1", "snapshot", "Reward models compared")),
         ("studies", ("Does PPO help?", "No result yet", "/study/", "72 of 72")),
         ("people", ("kept out", "simulated", "may sign in")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -19,6 +20,7 @@ from storage.errors import InvalidData, InvalidOption, NotFound, TooLittleData, 
 from storage.records import Message
 from training.policies import POLICIES
 from training.policies.config import PPOConfig
+from training.policies.learner import Learner
 from training.policies.mixer import Scorer
 from training.policies.ppo import train
 from training.sampling import Policy
@@ -94,6 +96,9 @@ def test_a_token_count_rises_from_chance_to_nine_tenths_of_its_maximum(
     assert metrics["reward_at_start"] < 0.25
     assert metrics["reward"] > 0.9
     assert metrics["entropy"] < heard.metrics[1]["entropy"]
+    # Paid for letters and for nothing else, it comes to write one of them; and it is told so.
+    warned = [line.split(":")[1].split(".")[0] for line in heard.lines]
+    assert sorted(warned) == [" Answers repeat themselves", " The entropy has collapsed"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -103,8 +108,26 @@ def test_without_a_learning_rate_the_ratio_is_one_and_nothing_moves(
     _, heard = do(lively, tmp_path, learning_rate=0, value_learning_rate=0, dtype=dtype)
     for metrics in heard.metrics.values():
         assert metrics["ratio_mean"] == pytest.approx(1, abs=1e-6)
+        assert metrics["ratio_error"] == pytest.approx(0, abs=1e-6)
         for name in ("kl", "kl_k3", "clip_fraction", "approx_kl"):
             assert metrics[name] == 0
+
+
+def test_a_ratio_that_is_off_before_the_first_update_is_measured_and_told(
+    lively: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Learner._look
+
+    def dropped_out(self: Learner, *positional: Any) -> Any:
+        seen = look(self, *positional)
+        return dataclasses.replace(seen, old=seen.old + 0.05 * seen.mask)
+
+    monkeypatch.setattr(Learner, "_look", dropped_out)
+    _, heard = do(lively, tmp_path)
+    for metrics in heard.metrics.values():
+        assert metrics["ratio_error"] == pytest.approx(0.05, abs=1e-5)
+    [line] = heard.lines
+    assert line.startswith("Warning at step 3: The ratio is not 1 before learning begins. ")
 
 
 def test_the_metrics_of_a_step_are_all_there(lively: str, tmp_path: Path) -> None:
@@ -115,8 +138,11 @@ def test_the_metrics_of_a_step_are_all_there(lively: str, tmp_path: Path) -> Non
         *("reward", "reward/letters", "reward_raw/letters", "kl", "kl_k3", "kl_coefficient"),
         *("entropy", "clip_fraction", "approx_kl", "ratio_mean", "explained_variance"),
         *("value_loss", "policy_loss", "response_length", "finished_fraction", *CLOCK),
+        *("reward_spread", "ratio_error", "repeated_text"),
     }
-    assert set(heard.metrics[3]) == expected
+    # Without a correlation where all answers have one length.
+    assert set(heard.metrics[3]) - {"length_correlation"} == expected
+    assert heard.lines == []
     assert all(math.isfinite(value) for step in heard.metrics.values() for value in step.values())
     for name in ("reward", "kl", "response_length"):
         mean = np.mean([step[name] for step in heard.metrics.values()])
@@ -142,9 +168,10 @@ def test_the_price_of_leaving_the_start_rises_above_the_target(lively: str, tmp_
 
 def test_the_penalty_holds_the_policy_near_its_start(lively: str, tmp_path: Path) -> None:
     options = {"steps": 20, "learning_rate": 5e-3, "warmup_steps": 0, "kl_gain": 0}
-    free, _ = do(lively, tmp_path / "free", kl_coefficient=0, **options)
-    held, _ = do(lively, tmp_path / "held", kl_coefficient=1.0, **options)
+    free, unheld = do(lively, tmp_path / "free", kl_coefficient=0, **options)
+    held, heard = do(lively, tmp_path / "held", kl_coefficient=1.0, **options)
     assert held["kl"] < free["kl"] / 2
+    assert unheld.lines == heard.lines == []
 
 
 @pytest.fixture
@@ -268,10 +295,9 @@ def test_the_folder_tells_what_it_is_and_shows_samples(lively: str, tmp_path: Pa
     do(lively, tmp_path, steps=3, probe_every=2)
     told = json.loads((tmp_path / "policy/tandem.json").read_text())
     assert (told["purpose"], told["recipe"], told["base"]) == ("policy", "ppo", lively)
-    assert (
-        told["config"]
-        == PPOConfig.read({**OPTIONS, "start": lively, "probe_every": 2}).model_dump()
-    )
+    assert told["config"] == PPOConfig.read(
+        {**OPTIONS, "start": lively, "probe_every": 2}
+    ).model_dump(mode="json")
     assert not told["simulated"]
     lines = (tmp_path / "policy/samples.jsonl").read_text().splitlines()
     samples = [json.loads(line) for line in lines]

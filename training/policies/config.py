@@ -10,7 +10,14 @@ from storage.recipes import RecipeConfig
 from storage.records import HIGHEST_RATING, LOWEST_RATING
 from training.options import BatchTokens, Layers, MaxTokens, Rank, Seed
 from training.places import DEFAULT_BASE
-from training.policies.reward_options import Combine, Rewards, Uncertainty, WeightSchedule
+from training.policies.health import RULES
+from training.policies.reward_options import (
+    Combine,
+    Rewards,
+    Uncertainty,
+    WeightSchedule,
+    is_reward_model,
+)
 
 
 class SFTConfig(RecipeConfig):
@@ -180,9 +187,80 @@ class PPOConfig(RecipeConfig):
         int, Field(ge=1, description="Steps between checkpoints, from which a killed run goes on")
     ] = 10
     probe_every: Annotated[
-        int, Field(ge=1, description="Steps between sample answers to the first four prompts")
+        int,
+        Field(
+            ge=1,
+            description="Steps between looks: sample answers to the first four prompts, and what"
+            " the watched reward models say",
+        ),
     ] = 10
+    watch: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Reward models that are never learned from, only asked about answers to"
+            " the last few prompts, which are then held out"
+        ),
+    ] = ()
+    stop_kl: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="Stop once the divergence from the start, in nats per answer and averaged"
+            " over 5 steps, is above this; empty: never",
+        ),
+    ] = None
+    stop_patience: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Stop after so many looks without a new best of the watched reward; empty:"
+            " never",
+        ),
+    ] = None
+    stop_on: Annotated[
+        tuple[str, ...],
+        Field(description=f"Stop as soon as one of these warnings is given: {', '.join(RULES)}"),
+    ] = ()
+    keep: Annotated[
+        Literal["last", "best"],
+        Field(description="Which weights to keep: the last, or those with the best watched reward"),
+    ] = "last"
     seed: Seed = 0
+
+    @field_validator("watch")
+    @classmethod
+    def _watched_is_not_learned(cls, watch: tuple[str, ...], info: ValidationInfo) -> object:
+        for name in watch:
+            if name in info.data.get("rewards", ()):
+                raise ValueError(f"{name!r} is learned from, so watching it shows nothing")
+            if not is_reward_model(name):
+                raise ValueError(f"{name!r} is no reward model; only these can be watched")
+        return tuple(dict.fromkeys(watch))
+
+    @field_validator("stop_patience")
+    @classmethod
+    def _something_to_wait_for(cls, patience: int | None, info: ValidationInfo) -> int | None:
+        if patience is not None and not info.data.get("watch"):
+            raise ValueError("needs a reward model in watch")
+        return patience
+
+    @field_validator("stop_on")
+    @classmethod
+    def _rules_are_known(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        for rule in rules:
+            if rule not in RULES:
+                raise ValueError(f"there is no warning {rule!r}; known: {', '.join(RULES)}")
+        return rules
+
+    @field_validator("keep")
+    @classmethod
+    def _best_by_something(cls, keep: str, info: ValidationInfo) -> str:
+        if keep == "best" and not info.data.get("watch"):
+            raise ValueError(
+                "the best needs a reward model in watch: the reward that is learned from rises"
+                " also when it is fooled"
+            )
+        return keep
 
     @field_validator("rank")
     @classmethod

@@ -206,8 +206,13 @@ class Learner:
         advantages: Tensor,
         returns: Tensor,
     ) -> dict[str, float]:
-        """All epochs over all minibatches; means over the updates."""
+        """All epochs over all minibatches; means over the updates.
+
+        `ratio_error` alone is of the first minibatch: how far, as a root mean square, the logarithm
+        of the ratio is from 0 before anything has changed.
+        """
         totals: dict[str, float] = {}
+        moved: float | None = None
         for _ in range(self.config.epochs):
             for part in parts:
                 tokens = sum(len(piece.batch.tokens) for piece in part)
@@ -223,9 +228,11 @@ class Learner:
                     (share * total).backward()
                     for name, value in losses.items():
                         totals[name] = totals.get(name, 0.0) + share * float(value.detach())
+                moved = totals["approx_kl"] if moved is None else moved
                 self._descend()
         updates = self.config.epochs * len(parts)
-        return {name: total / updates for name, total in totals.items()}
+        means = {name: total / updates for name, total in totals.items()}
+        return {**means, "ratio_error": math.sqrt(2 * (moved or 0.0))}
 
     def _losses(
         self, piece: Piece, seen: Experience, advantages: Tensor, returns: Tensor

@@ -17,11 +17,13 @@ from training import checkpoints as kept
 from training.policies.actor import Actor
 from training.policies.config import PPOConfig
 from training.policies.folder import rewards_told, write_policy
+from training.policies.health.record import markdown
 from training.policies.learner import Learner
 from training.policies.mixer import RewardMixer, Scorer
 from training.policies.rollouts import Writer
 from training.policies.sources import open_sources
 from training.policies.trainer import Trainer
+from training.policies.watching import Watch, held_out
 from training.sampling import encode_prompts, open_policy
 
 
@@ -41,8 +43,8 @@ def run(
     Args:
         config: All options.
         prompts: The conversations to learn on.
-        rewards: The folder of each reward model that `config.rewards` names; functions and
-            services have none.
+        rewards: The folder of each reward model that `config.rewards` or `config.watch` names;
+            functions and services have none.
         output: The policy's folder; see `write_policy`.
         checkpoints: Where to keep checkpoints. A run that finds its own there goes on from it.
         progress: Where to say how far it is.
@@ -61,23 +63,20 @@ def run(
         TrainingFailed: The run diverged, or a reward service failed; says what to change.
         JobCancelled: A person stopped it; the last checkpoint stays.
     """
-    opened = open_sources(
-        config.rewards,
-        rewards,
-        uncertainty=config.uncertainty,
-        environment=os.environ,
-        device=device,
-    )
+    where: dict[str, Any] = {"environment": os.environ, "device": device}
+    opened = open_sources(config.rewards, rewards, uncertainty=config.uncertainty, **where)
+    watched = open_sources(config.watch, rewards, **where)
     return train(
         config,
         prompts=prompts,
-        scorers=opened.scorers,
+        scorers={**opened.scorers, **watched.scorers},
         output=output,
         checkpoints=checkpoints,
         progress=progress,
         device=device,
         dtype=dtype,
-        simulated=opened.simulated,
+        # Also by one that only chooses the weights to keep, or the step to stop at.
+        simulated=opened.simulated or watched.simulated,
     )
 
 
@@ -99,6 +98,8 @@ def train(
     mixer = RewardMixer(
         scorers, config.rewards, schedule=config.weight_schedule, combine=config.combine
     )
+    watched = RewardMixer(scorers, dict.fromkeys(config.watch, 1.0))
+    places = held_out(len(prompts)) if config.watch else range(0)
     found = kept.newest(checkpoints)
     if found is None and output.exists() and any(output.iterdir()):
         raise InvalidOption("output", "it already holds something; name another", str(output))
@@ -136,6 +137,7 @@ def train(
         mixer=mixer,
         checkpoints=checkpoints,
         progress=progress,
+        watch=Watch(writer, mixer, watched, places) if config.watch else None,
     )
     if found is not None:
         trainer.resume(*found)
@@ -150,7 +152,7 @@ def train(
         "start": config.start,
         "rewards": dict(config.rewards),
         "reward_scales": mixer.scales(),
-        "metrics": metrics,
+        "metrics": {**metrics, "health": trainer.health()},
         "simulated": simulated or bool(opened.description.get("simulated")),
     }
     # A policy that started from another policy learned on top of that one's merged weights, which
@@ -160,7 +162,7 @@ def train(
         actor.finished(whole=opened.is_policy),
         opened.tokenizer,
         description=description,
-        story=_story(config, mixer.scales()),
+        story=_story(config, mixer.scales()) + "\n" + markdown(trainer.health()),
         samples=trainer.samples_text(),
         replace=found is not None,
     )

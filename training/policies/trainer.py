@@ -9,6 +9,7 @@ have.
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import time
@@ -25,11 +26,16 @@ from storage.recipes import Progress
 from storage.records import digest
 from training import checkpoints as kept
 from training.policies.config import PPOConfig
+from training.policies.health import findings
+from training.policies.health.history import History, correlated, repeated_text
+from training.policies.health.record import health_record, told, warned_too
+from training.policies.health.stopping import reason_to_stop
 from training.policies.learner import Learner
 from training.policies.measured import ANSWERS
 from training.policies.mixer import RewardMixer
 from training.policies.reward_options import short
 from training.policies.rollouts import Rollout, Writer, prompts_of_step
+from training.policies.watching import Watch
 
 PROBES = 4
 """How many prompts are answered again and again to show what changes."""
@@ -49,6 +55,7 @@ class Trainer:
     mixer: RewardMixer
     checkpoints: Path
     progress: Progress
+    watch: Watch | None = None
     done: int = 0
     """Steps finished."""
     reward_at_start: float | None = None
@@ -56,21 +63,42 @@ class Trainer:
     """Metrics of the last steps."""
     samples: list[dict[str, Any]] = field(default_factory=list)
     """What the policy answered to the probe prompts as it learned."""
+    history: History = field(default_factory=History)
+    warned: dict[str, Any] = field(default_factory=dict)
+    """What went wrong so far; see `training.policies.health.record`."""
+    stopped: str = ""
+    """Why the run ended early."""
+    best: dict[str, Any] = field(default_factory=dict)
+    """Where it is to be kept: the step with the best watched reward, with its weights and the
+    metrics that led to it."""
 
     def train(self) -> None:
         """Take the steps that are left."""
         if not self.samples:
             self._measure()
-            self._probe()
-        while self.done < self.config.steps:
+            look = self._look()
+            if look:
+                self.history = self.history.after(0, look)
+                self.progress.report(0, look, total=self.config.steps)
+        while self.done < self.config.steps and not self.stopped:
             metrics = self._step()
             self.done += 1
             if self.reward_at_start is None:
                 self.reward_at_start = metrics["reward"]
-            self.recent = [*self.recent, metrics][-LAST:]
             last = self.done == self.config.steps
-            if last or self.done % self.config.probe_every == 0:
-                self._probe()
+            due = last or self.done % self.config.probe_every == 0
+            if due:
+                metrics |= self._look(metrics)
+            self.history = self.history.after(self.done, metrics)
+            self._judge()
+            if self.stopped and not due:
+                look = self._look(metrics)
+                self.history = self.history.after(self.done, look)
+                metrics |= look
+            self.recent = [*self.recent, metrics][-LAST:]
+            if self.done == 1 and self.best and self.best["step"] == 0:
+                # A step's metrics are those of the weights that it began with.
+                self.best["recent"] = [{**metrics, **self.best["recent"][0]}]
             self.progress.report(
                 self.done,
                 metrics,
@@ -79,8 +107,11 @@ class Trainer:
             )
             # After the report: a run killed in between reports the step again, the same, instead
             # of never.
-            if last or self.done % self.config.checkpoint_every == 0:
+            if last or self.stopped or self.done % self.config.checkpoint_every == 0:
                 kept.save(self.checkpoints, self.done, self._state())
+        if self.config.keep == "best":
+            self.learner.actor.restore(self.best["actor"])
+            self.progress.log(f"The weights of step {self.best['step']} are kept, the best.")
 
     def resume(self, step: int, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint.
@@ -100,18 +131,27 @@ class Trainer:
         self.reward_at_start = state["reward_at_start"]
         self.recent = state["recent"]
         self.samples = state["samples"]
+        self.history = History(state["history"])
+        self.warned = state["warned"]
+        self.stopped = state["stopped"]
+        self.best = state["best"]
         self.mixer.restore(state["reward_scales"])
         log.info("resumed from step %d", step)
         self.progress.log(f"resumed from step {step}")
 
     def final_metrics(self) -> dict[str, float]:
-        """Means over the last steps, and the reward of the first."""
-        names = self.recent[-1]
+        """Means over the last steps before the weights that are kept; and the first reward."""
+        recent = self.best["recent"] if self.config.keep == "best" else self.recent
         means = {
-            name: float(np.mean([step[name] for step in self.recent if name in step]))
-            for name in names
+            name: float(np.mean([step[name] for step in recent if name in step]))
+            for name in recent[-1]
         }
         return {**means, "reward_at_start": float(self.reward_at_start or 0.0)}
+
+    def health(self) -> dict[str, Any]:
+        """What went wrong, why it stopped, and of which step the weights are; as JSON."""
+        step = self.best["step"] if self.config.keep == "best" else self.done
+        return health_record(self.warned, steps=self.done, kept=step, stopped=self.stopped)
 
     def samples_text(self) -> str:
         """The samples as JSON lines."""
@@ -122,15 +162,14 @@ class Trainer:
         places = prompts_of_step(
             self.done,
             episodes=self.config.episodes,
-            prompts=len(self.writer.prompts),
+            prompts=len(self.writer.prompts) - (len(self.watch.places) if self.watch else 0),
             seed=self.config.seed,
         )
         with self.learner.actor.merged() as model:
             rollout = self.writer.write(model, places, step=self.done)
         written = time.perf_counter()
         try:
-            share = self.done / max(self.config.steps - 1, 1)
-            mixed = self.mixer.score(rollout.conversations, share=share)
+            mixed = self.mixer.score(rollout.conversations, share=self._share())
         except TrainingFailed:
             # Nothing of this step was learned, so the run can go on from here when, say, a reward
             # service is back.
@@ -142,7 +181,16 @@ class Trainer:
         learned = self.learner.learn(rollout, scores, step=self.done)
         finished = time.perf_counter()
         tokens = [answer.tokens for answer in rollout.answers]
-        metrics = {"reward": float(mixed.total.mean()), **learned}
+        metrics = {
+            "reward": float(mixed.total.mean()),
+            "reward_spread": float(mixed.total.std()),
+            **learned,
+        }
+        measured = {
+            "repeated_text": repeated_text(rollout.responses),
+            "length_correlation": correlated(tokens, mixed.total.tolist()),
+        }
+        metrics |= {name: value for name, value in measured.items() if value is not None}
         for name in self.mixer.weights:
             metrics[f"reward/{short(name)}"] = float(mixed.standardised[name].mean())
             metrics[f"reward_raw/{short(name)}"] = float(mixed.raw[name].mean())
@@ -157,6 +205,10 @@ class Trainer:
             "seconds_scoring": scored - written,
             "seconds_learning": finished - scored,
         }
+
+    def _share(self) -> float:
+        """How much of the run is done."""
+        return min(1.0, self.done / max(self.config.steps - 1, 1))
 
     def _scores(self, rewards: np.ndarray, cut: np.ndarray) -> np.ndarray:
         """What is learned from, of mixed rewards and of whether each answer was cut."""
@@ -186,11 +238,28 @@ class Trainer:
         # A service might say something else when it is asked again.
         kept.save(self.checkpoints, self.done, self._state())
 
-    def _probe(self) -> None:
-        """Answer the first prompts, with the same random numbers each time."""
+    def _look(self, metrics: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Answer the first prompts, and ask those who only watch about the held-out ones.
+
+        Args:
+            metrics: Of the step just taken; none before the first.
+        """
         probes = list(range(min(PROBES, len(self.writer.prompts))))
         with self.learner.actor.merged() as model:
-            written: Rollout = self.writer.write(model, probes, step=0)
+            # With the same random numbers each time.
+            self._show(self.writer.write(model, probes, step=0))
+            look = self.watch.look(model, share=self._share()) if self.watch else {}
+        looks = self.history.after(self.done, look).looks()
+        if self.config.keep == "best" and all(looks[-1][1] > earlier for _, earlier in looks[:-1]):
+            self.best = {
+                "step": self.done,
+                "actor": copy.deepcopy(self.learner.actor.state()),
+                "recent": [*self.recent, {**(metrics or {}), **look}][-LAST:],
+            }
+        return look
+
+    def _show(self, written: Rollout) -> None:
+        """Put answers to the first prompts among the samples."""
         for (prompt, text), answer in zip(written.conversations, written.answers, strict=True):
             self.samples.append(
                 {
@@ -203,6 +272,18 @@ class Trainer:
             )
         write_text(self.checkpoints / "samples.jsonl", self.samples_text())
 
+    def _judge(self) -> None:
+        """Say what goes wrong, each thing once, and see whether that is a reason to stop."""
+        found = findings(self.history, self.config)
+        known = set(self.warned)
+        self.warned = warned_too(self.warned, found, step=self.done)
+        for name in self.warned.keys() - known:
+            warning = self.warned[name]
+            self.progress.log(f"Warning at step {self.done}: {warning['title']}. {told(warning)}")
+        self.stopped = reason_to_stop(self.history, found, self.config)
+        if self.stopped:
+            self.progress.log(f"Stopped after step {self.done}. {self.stopped}")
+
     def _state(self) -> dict[str, Any]:
         return {
             "identity": self._identity(),
@@ -210,6 +291,10 @@ class Trainer:
             "reward_at_start": self.reward_at_start,
             "recent": self.recent,
             "samples": self.samples,
+            "history": self.history.points,
+            "warned": self.warned,
+            "stopped": self.stopped,
+            "best": self.best,
             "reward_scales": self.mixer.scales(),
         }
 
