@@ -6,7 +6,9 @@ transaction that is on the disk when the block has ended, and undone when the bl
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -292,7 +294,7 @@ def _engine(url: URL, *, writes: bool = False, foreign_keys: bool = True) -> Eng
         # The driver's own idea of when transactions begin gets in the way of ours; see
         # "Serializable isolation / Savepoints / Transactional DDL" in SQLAlchemy's SQLite pages.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
+        _keep_log(connection)
         # SQLite itself waits for the disk only when it carries the log over into the database. That
         # what was committed survives a power cut is `Database._wait_for_disk`'s doing, outside of
         # the transaction, for several at once.
@@ -307,3 +309,21 @@ def _engine(url: URL, *, writes: bool = False, foreign_keys: bool = True) -> Eng
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _keep_log(connection: Any) -> None:
+    """Let readers and the writer work side by side (write-ahead log).
+
+    Of several that open a new database at once, all but one are told at once that it is locked,
+    whatever patience was asked for: each holds what the others need.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "is locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return

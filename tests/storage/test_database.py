@@ -268,6 +268,19 @@ def test_each_way_to_write_postgresql_means_psycopg(scheme: str) -> None:
     assert database.name == "postgresql+psycopg://ann:***@host/tandem"
 
 
+def test_a_new_database_that_another_process_is_opening_is_waited_for(tmp_path: Path) -> None:
+    # The other one has begun to write and not yet gone over to the write-ahead log.
+    path = tmp_path / "new.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    lets_go = threading.Timer(0.2, lambda: other.execute("COMMIT"))
+    lets_go.start()
+    with Database(f"sqlite:///{path}").write() as connection:
+        connection.execute(text("CREATE TABLE said (word TEXT)"))
+    lets_go.join()
+    other.close()
+
+
 def test_another_process_is_waited_for_as_long_as_another_thread(sqlite_url: str) -> None:
     with Database(sqlite_url).read() as connection:
         assert connection.scalar(text("PRAGMA busy_timeout")) == module.PATIENCE * 1000
