@@ -155,6 +155,9 @@ def policy_from_file(
 ) -> dict[str, Any]:
     """Train a policy on a file, or on a snapshot's folder.
 
+    Several processes that a launcher started may call this together; what is told and given back is
+    for the first of them.
+
     Args:
         recipe: How.
         options: Its options.
@@ -175,12 +178,15 @@ def policy_from_file(
     with database.read() as connection:
         named = ancestors(connection, settings, options.model_dump(), purpose="policy")
     source: dict[str, Any]
-    with ConsoleProgress(recipe.name) as progress:
-        if recipe.learns_from == "snapshot":
-            source = {"data": demonstrations_of(data, workspace, progress)}
-        else:
-            prompts = frozen_prompts(workspace, prompts_of(data))
-            source = {"prompts": prompts, "rewards": named.rewards}
+    number, processes = place_among_processes()
+    follows = number > 0
+    with nullcontext(Silent()) if follows else ConsoleProgress(recipe.name) as progress:
+        with _one_before_the_others(settings.device) if processes > 1 else nullcontext():
+            if recipe.learns_from == "snapshot":
+                source = {"data": demonstrations_of(data, workspace, progress)}
+            else:
+                prompts = frozen_prompts(workspace, prompts_of(data))
+                source = {"prompts": prompts, "rewards": named.rewards}
         described = train_policy(
             recipe,
             recipe.config.read(named.options),
@@ -189,7 +195,7 @@ def policy_from_file(
             progress=progress,
             device=settings.device,
         )
-    return _delivered(described, workspace, output)
+    return {} if follows else _delivered(described, workspace, output)
 
 
 def ablation_from_file(

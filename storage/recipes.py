@@ -50,6 +50,8 @@ class Recipe:
     run: Callable[..., Any]
     foretell: Callable[..., Any] | None = None
     """Takes what `run` takes of data and device, and says how much memory `run` would need."""
+    together: bool = False
+    """Whether several processes, started by a launcher, may do it together."""
 
 
 Entry = TypeVar("Entry", bound=Recipe)

@@ -6,16 +6,18 @@ a part of each; a checkpoint always holds whole ones, so a run may go on in eith
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
-from torch import Tensor
+from accelerate.utils import DistributedType, gather_object
+from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from storage.errors import InvalidOption
+from storage.errors import InvalidOption, TrainingFailed
+
+T, R = TypeVar("T"), TypeVar("R")
 
 
 def accelerator_on(device: torch.device) -> Accelerator:
@@ -34,6 +36,65 @@ def accelerator_on(device: torch.device) -> Accelerator:
             "deepspeed",
         )
     return accelerator
+
+
+class Processes:
+    """All processes that do one thing together, each of which holds the same; or one alone."""
+
+    def __init__(self, accelerator: Accelerator | None = None) -> None:
+        """Those that the accelerator knows of; without one, this process alone."""
+        self._accelerator = accelerator
+        self.number: int = accelerator.num_processes if accelerator else 1
+        self.index: int = accelerator.process_index if accelerator else 0
+        """Of this one, from 0."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this one writes and tells what all know."""
+        return self.index == 0
+
+    def own(self, items: Sequence[T]) -> Sequence[T]:
+        """Every so-manieth item: this process' part of the work."""
+        return items[self.index :: self.number]
+
+    def in_parts(self, items: Sequence[T], work: Callable[[Sequence[T]], Iterable[R]]) -> list[R]:
+        """Let each process work on its part, and give all of them all that came out.
+
+        Args:
+            items: The same in each process.
+            work: Makes one thing of each item; not asked where a process has none.
+
+        Raises:
+            TrainingFailed: It was raised in one of them, and now is in all: if it were not, the
+                others would wait for ever.
+        """
+        if self.number == 1:
+            return list(work(items))
+        mine = self.own(items)
+        made: list[R] = []
+        failure = ""
+        try:
+            if mine:
+                made = list(work(mine))
+        except TrainingFailed as error:
+            failure = str(error)
+        everywhere = gather_object([(made, failure)])
+        for _, said in everywhere:
+            if said:
+                raise TrainingFailed(said)
+        parts = [part for part, _ in everywhere]
+        return [parts[place % self.number][place // self.number] for place in range(len(items))]
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Put in place of each tensor its sum over all processes."""
+        if self.number > 1:
+            for tensor in tensors:
+                distributed.all_reduce(tensor)
+
+    def wait(self) -> None:
+        """Until all are here."""
+        if self._accelerator is not None:
+            self._accelerator.wait_for_everyone()
 
 
 def is_spread(model: torch.nn.Module) -> bool:

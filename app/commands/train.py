@@ -82,7 +82,7 @@ def _snapshot_command(kind: Literal["reward", "policy"], recipe: Recipe) -> Call
             _tell_memory(home, recipe, options, data or str(snapshot), as_json=as_json)
             return
         _refuse_contradictions(data=data, output=output, queue=queue, name=name)
-        _refuse_company(together=data is not None and recipe.foretell is not None)
+        _refuse_company(together=data is not None and recipe.together)
         if data is not None:
             _from_file(home, recipe, options, data, output, kind=kind, as_json=as_json)
             return
@@ -143,7 +143,7 @@ def _prompts_command(recipe: Recipe) -> Callable[..., None]:
     ) -> None:
         options = read_options(recipe.config, typed)
         _refuse_contradictions(data=data, output=output, queue=queue, name=name)
-        _refuse_company(together=False)
+        _refuse_company(together=data is not None and recipe.together)
         if data is not None:
             _from_file(home, recipe, options, data, output, kind="policy", as_json=as_json)
             return
@@ -189,8 +189,8 @@ def _refuse_company(*, together: bool) -> None:
     if processes > 1 and not together:
         raise InvalidOption(
             "processes",
-            "several train together only scalar and pairwise reward models, from --data to --output"
-            " (a snapshot's folder will do as data); start this without a launcher",
+            "several train together only reward models (all but multi-objective ones) and PPO, from"
+            " --data to --output; start this without a launcher",
             processes,
         )
 

@@ -131,16 +131,16 @@ def test_a_real_process_ends_with_the_right_code(data_dir: Path) -> None:
     assert wrong.stderr.startswith("error: Unknown option: --limt. Did you mean --limit")
 
 
-def test_several_processes_train_one_model_together(
-    data_dir: Path, judged: str, tmp_path: Path
-) -> None:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    launcher += ["--nproc-per-node", "2", "-m", "app.cli"]
-    asked = ("train", "reward", "combined", "--base", "tiny", "--epochs", "1", "--batch-tokens")
+@pytest.fixture
+def run_in(data_dir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the program in so many processes."""
 
-    def run(processes: list[str], *options: str) -> subprocess.CompletedProcess[str]:
+    def run(processes: int, *tokens: str) -> subprocess.CompletedProcess[str]:
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+        # Without the two dashes the launcher takes `--start` for an option of its own.
+        before = [*launcher, str(processes), "-m", "--"] if processes > 1 else ["-m"]
         return subprocess.run(
-            [*processes, *asked, *options, "--json"],
+            [sys.executable, *before, "app.cli", "train", *tokens, "--json"],
             env=environment(Settings(data_dir=data_dir, database_url=""))
             | {"OMP_NUM_THREADS": "1"},
             capture_output=True,
@@ -149,18 +149,38 @@ def test_several_processes_train_one_model_together(
             timeout=240,
         )
 
-    place = ("512", "--data", judged, "--output")
-    together = run(launcher, *place, str(tmp_path / "together"))
+    return run
+
+
+def test_several_processes_train_one_model_together(
+    run_in: Callable[..., subprocess.CompletedProcess[str]], judged: str, tmp_path: Path
+) -> None:
+    asked = ("reward", "combined", "--base", "tiny", "--epochs", "1", "--batch-tokens", "512")
+    place = ("--data", judged, "--output")
+    together = run_in(2, *asked, *place, str(tmp_path / "together"))
     assert together.returncode == 0, together.stderr
     told = json.loads(together.stdout)  # one object: only the first process says anything
     assert told["metrics"]["held_out"]["warnings"]
     assert (tmp_path / "together/tandem.json").is_file()
-    alone = run(
-        [sys.executable, "-m", "app.cli"], *place, str(tmp_path / "alone"), "--accumulate", "2"
-    )
+    alone = run_in(1, *asked, *place, str(tmp_path / "alone"), "--accumulate", "2")
     expected = json.loads(alone.stdout)["metrics"]
     assert told["metrics"]["steps"] == expected["steps"]
     assert told["metrics"]["train_loss"] == pytest.approx(expected["train_loss"], abs=1e-3)
+
+
+def test_several_processes_tune_one_policy_together(
+    run_in: Callable[..., subprocess.CompletedProcess[str]], judged: str, tmp_path: Path
+) -> None:
+    asked = ("policy", "ppo", "--start", "tiny", "--rewards", "length:20", "--steps", "2")
+    small = ("--episodes", "8", "--max-new-tokens", "8", "--data", judged, "--output")
+    together = run_in(2, *asked, *small, str(tmp_path / "together"))
+    assert together.returncode == 0, together.stderr
+    told = json.loads(together.stdout)["metrics"]
+    assert (tmp_path / "together/adapter_model.safetensors").is_file()
+    alone = run_in(1, *asked, *small, str(tmp_path / "alone"))
+    expected = json.loads(alone.stdout)["metrics"]
+    for name in ("reward", "kl", "entropy", "response_length"):
+        assert told[name] == pytest.approx(expected[name], abs=1e-3), name
 
 
 def test_of_several_processes_the_first_alone_judges(
@@ -199,7 +219,8 @@ def test_what_several_processes_cannot_do_together_is_refused(
     for asked in (
         ("reward", "combined", "--snapshot", "0"),
         ("reward", "multi-objective", "--data", judged, *to),
-        ("policy", "ppo", "--data", judged, "--rewards", "some", *to),
+        ("policy", "ppo", "--rewards", "some"),
+        ("policy", "grpo", "--data", judged, "--rewards", "some", *to),
     ):
         assert main(["train", *asked, "--data-dir", str(data_dir)]) == 1
         assert "processes: several train together only" in capsys.readouterr().err

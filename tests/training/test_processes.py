@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +11,11 @@ from typing import Any
 import planted
 import pytest
 from accelerate.utils import DistributedType
+from launched import in_two_processes
 from test_rewards import differ_by, train
 
 from storage.errors import InvalidOption
 
-ROOT = Path(__file__).parents[2]
 OPTIONS: dict[str, Any] = {
     "epochs": 1,
     "batch_tokens": 256,
@@ -74,17 +72,8 @@ def launch(
     folder.mkdir(exist_ok=True)
     script = folder / "script.py"
     script.write_text(SCRIPT.replace("notes =", before + "notes =", 1))
-    # What accelerate's launcher runs for several GPUs; for processors it would want mpirun.
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    launcher += ["--nproc-per-node", "2"]
-    arguments = [str(snapshot), str(folder), json.dumps(OPTIONS | options), str(stop_at)]
-    return subprocess.run(
-        [*launcher, str(script), *arguments],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
+    return in_two_processes(
+        script, str(snapshot), str(folder), json.dumps(OPTIONS | options), str(stop_at)
     )
 
 

@@ -69,6 +69,7 @@ POLICIES: dict[str, PolicyRecipe] = {
         summary="PPO against one or several reward models, with a KL penalty to the start",
         config=PPOConfig,
         run=_ppo,
+        together=True,
         learns_from="prompts",
     ),
     "grpo": PolicyRecipe(

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from storage.errors import TrainingFailed
+from storage.errors import InvalidOption, TrainingFailed
 from training import ppo_objectives as objectives
 from training.policies.actor import Actor, Batch
 from training.policies.config import PPOConfig
 from training.policies.rollouts import FOR_MINIBATCHES, Rollout
+from training.processes import Processes
 
 EXPLODED = 20.0
 """A divergence of this many times the target cannot be meant."""
@@ -29,6 +30,16 @@ class Piece:
     batch: Batch
     below: Tensor | None
     """Output of the layers that do not learn; see `Actor.frozen_below`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minibatch:
+    """Episodes that one update learns from."""
+
+    pieces: list[Piece]
+    """Those of this process."""
+    tokens: int
+    """In the answers of all its episodes, those of other processes included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +59,31 @@ class Experience:
 
 
 class Learner:
-    """The optimizer and what it learns from. Its only randomness is a function of seed and step."""
+    """The optimizer and what it learns from. Its only randomness is a function of seed and step.
 
-    def __init__(self, actor: Actor, config: PPOConfig, *, pad: int) -> None:
-        """Learn with `actor`; `pad` is the token that fills batches up."""
+    Each of several processes reads a part of every minibatch; what they found is added up, so all
+    change their weights, of which each has its own, in the same way.
+    """
+
+    def __init__(
+        self, actor: Actor, config: PPOConfig, *, pad: int, processes: Processes | None = None
+    ) -> None:
+        """Learn with `actor`; `pad` is the token that fills batches up.
+
+        Raises:
+            InvalidOption: A minibatch is too small to give every process an episode.
+        """
         self.actor = actor
         self.config = config
         self.pad = pad
+        self.processes = processes or Processes()
+        if config.episodes // config.minibatches < self.processes.number:
+            raise InvalidOption(
+                "minibatches",
+                f"{self.processes.number} processes share a minibatch, of which the smallest has"
+                f" {config.episodes // config.minibatches} episodes; take fewer, or more episodes",
+                config.minibatches,
+            )
         self.coefficient = config.kl_coefficient
         self.rates = [config.learning_rate, config.value_learning_rate, config.learning_rate]
         self.groups: list[list[torch.nn.Parameter]] = [
@@ -137,7 +166,7 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         self.coefficient = float(state["kl_coefficient"])
 
-    def _minibatches(self, rollout: Rollout, step: int) -> list[list[Piece]]:
+    def _minibatches(self, rollout: Rollout, step: int) -> list[Minibatch]:
         """The step's episodes in random parts, each cut into batches that fit into memory.
 
         The same rows stay together for the old log-probabilities and for every epoch, so that bf16
@@ -151,10 +180,15 @@ class Learner:
             for prompt, response in zip(rollout.prompts, rollout.responses, strict=True)
         ]
         return [
-            [
-                self._piece(rollout, episodes)
-                for episodes in _fitting(part.tolist(), lengths, self.config.batch_tokens)
-            ]
+            Minibatch(
+                pieces=[
+                    self._piece(rollout, episodes)
+                    for episodes in _fitting(
+                        self.processes.own(part.tolist()), lengths, self.config.batch_tokens
+                    )
+                ],
+                tokens=sum(len(rollout.responses[episode]) for episode in part),
+            )
             for part in np.array_split(order, self.config.minibatches)
         ]
 
@@ -163,7 +197,7 @@ class Learner:
         return Piece(batch=batch, below=self.actor.frozen_below(batch))
 
     @torch.no_grad()
-    def _look(self, parts: Sequence[Sequence[Piece]], rollout: Rollout) -> Experience:
+    def _look(self, parts: Sequence[Minibatch], rollout: Rollout) -> Experience:
         """Recompute, on the path that learning takes, what the policy thought when it wrote.
 
         What the generator computed while writing (another batch shape, merged weights) differs by
@@ -172,7 +206,7 @@ class Learner:
         shape = len(rollout.responses), max(map(len, rollout.responses))
         old, reference, values, entropy = torch.zeros(4, *shape, device=self.actor.device)
         mask = torch.zeros(shape, dtype=torch.bool, device=self.actor.device)
-        for piece in (piece for part in parts for piece in part):
+        for piece in (piece for part in parts for piece in part.pieces):
             batch = piece.batch
             reading = self.actor.read(batch, below=piece.below, with_entropy=True)
             columns = slice(batch.mask.shape[1])
@@ -182,6 +216,9 @@ class Learner:
             if reading.entropy is not None:
                 entropy[batch.episodes, columns] = reading.entropy
             reference[batch.episodes, columns] = self.actor.reference(batch, below=piece.below)
+        counts = mask.float()
+        self.processes.add_up([counts, old, reference, values, entropy])
+        mask = counts > 0
         return Experience(mask=mask, old=old, reference=reference, values=values, entropy=entropy)
 
     def _refuse_runaway(self, divergence: float) -> None:
@@ -201,7 +238,7 @@ class Learner:
 
     def _update(
         self,
-        parts: Sequence[Sequence[Piece]],
+        parts: Sequence[Minibatch],
         seen: Experience,
         advantages: Tensor,
         returns: Tensor,
@@ -212,14 +249,12 @@ class Learner:
         of the ratio is from 0 before anything has changed.
         """
         totals: dict[str, float] = {}
-        moved: float | None = None
         for _ in range(self.config.epochs):
             for part in parts:
-                tokens = sum(len(piece.batch.tokens) for piece in part)
-                for piece in part:
+                for piece in part.pieces:
                     losses = self._losses(piece, seen, advantages, returns)
                     # Each token of the minibatch weighs the same, however it was cut into batches.
-                    share = len(piece.batch.tokens) / tokens
+                    share = len(piece.batch.tokens) / part.tokens
                     total = (
                         losses["policy_loss"] + self.config.value_coefficient * losses["value_loss"]
                     )
@@ -228,11 +263,16 @@ class Learner:
                     (share * total).backward()
                     for name, value in losses.items():
                         totals[name] = totals.get(name, 0.0) + share * float(value.detach())
-                moved = totals["approx_kl"] if moved is None else moved
+                totals.setdefault("moved", totals["approx_kl"])
                 self._descend()
+        sums = torch.tensor(list(totals.values()), dtype=torch.float64)
+        sums = sums.to(self.actor.device)
+        self.processes.add_up([sums])
+        totals = dict(zip(totals, sums.tolist(), strict=True))
+        moved = totals.pop("moved")
         updates = self.config.epochs * len(parts)
         means = {name: total / updates for name, total in totals.items()}
-        return {**means, "ratio_error": math.sqrt(2 * (moved or 0.0))}
+        return {**means, "ratio_error": math.sqrt(2 * moved)}
 
     def _losses(
         self, piece: Piece, seen: Experience, advantages: Tensor, returns: Tensor
@@ -272,6 +312,7 @@ class Learner:
     def _descend(self) -> None:
         # Apart, so that a value head which is far off does not shorten the policy's step.
         for parameters in filter(None, self.groups):
+            self.processes.add_up([p.grad for p in parameters if p.grad is not None])
             norm = clip_grad_norm_(parameters, self.config.max_gradient_norm)
             if not torch.isfinite(norm):
                 raise TrainingFailed(

@@ -13,6 +13,7 @@ from storage.records import Message
 from training.policies.measured import Measured, scale_of
 from training.policies.reward_options import is_service
 from training.policies.schedule import points
+from training.processes import Processes
 from training.rewards.scoring import Calibration
 
 Conversation = tuple[Sequence[Message], str]
@@ -62,6 +63,7 @@ class RewardMixer:
         *,
         schedule: Mapping[str, str] | None = None,
         combine: Literal["sum", "worst"] = "sum",
+        processes: Processes | None = None,
     ) -> None:
         """Weigh `scorers[name]` with `weights[name]`.
 
@@ -71,6 +73,7 @@ class RewardMixer:
             schedule: Factors on some of the weights over the run; see `training.policies.schedule`.
             combine: Take the sum of weight times standardised reward, or the smallest of these
                 among scorers whose weight is not 0.
+            processes: Where there are several, each asks about a part of the answers.
 
         Raises:
             NotFound: A weight names a scorer that is not there.
@@ -82,6 +85,7 @@ class RewardMixer:
         self.weights = dict(weights)
         self.schedule = dict(schedule or {})
         self.combine = combine
+        self.processes = processes or Processes()
 
     def score(self, conversations: Sequence[Conversation], *, share: float = 0.0) -> Mixed:
         """The mixed rewards of answers.
@@ -95,7 +99,7 @@ class RewardMixer:
         """
         raw, standardised = {}, {}
         for name, scorer in self.scorers.items():
-            raw[name] = np.asarray(scorer.score(conversations), dtype=float)
+            raw[name] = self._raw(name, conversations)
             standardised[name] = np.asarray(scorer.standardise(raw[name]), dtype=float)
             _refuse_no_numbers(name, standardised[name], conversations)
         weights = weights_at(share, self.weights, self.schedule)
@@ -121,7 +125,7 @@ class RewardMixer:
             TrainingFailed: As `score`.
         """
         for name in self.unmeasured():
-            raw = np.asarray(self.scorers[name].score(conversations), dtype=float)
+            raw = self._raw(name, conversations)
             _refuse_no_numbers(name, raw, conversations)
             self._set_scale(name, scale_of(name, raw))
 
@@ -137,6 +141,10 @@ class RewardMixer:
         """Put back what `scales` gave."""
         for name, scale in scales.items():
             self._set_scale(name, Calibration(mean=scale["mean"], std=scale["std"]))
+
+    def _raw(self, name: str, conversations: Sequence[Conversation]) -> np.ndarray:
+        given = self.processes.in_parts(conversations, self.scorers[name].score)
+        return np.array(given, dtype=float)
 
     def _set_scale(self, name: str, scale: Calibration) -> None:
         scorer = self.scorers[name]

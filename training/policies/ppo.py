@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from storage.errors import InvalidOption, TooLittleData
-from storage.recipes import Progress
+from storage.recipes import Progress, Silent
 from storage.records import Message
 from training import backbone
 from training import checkpoints as kept
@@ -24,6 +24,7 @@ from training.policies.rollouts import Writer
 from training.policies.sources import open_sources
 from training.policies.trainer import Trainer
 from training.policies.watching import Watch, held_out
+from training.processes import Processes, accelerator_on
 from training.sampling import encode_prompts, open_policy
 
 
@@ -63,6 +64,8 @@ def run(
         TrainingFailed: The run diverged, or a reward service failed; says what to change.
         JobCancelled: A person stopped it; the last checkpoint stays.
     """
+    # Before anything is opened: it says which device is this process' own.
+    accelerator_on(backbone.pick_device(device))
     where: dict[str, Any] = {"environment": os.environ, "device": device}
     opened = open_sources(config.rewards, rewards, uncertainty=config.uncertainty, **where)
     watched = open_sources(config.watch, rewards, **where)
@@ -95,16 +98,26 @@ def train(
     """As `run`, with anything that scores in the place of reward models."""
     if not prompts:
         raise TooLittleData("PPO needs prompts to answer; there are none. Import some.")
+    place = backbone.pick_device(device)
+    accelerator = accelerator_on(place)
+    if accelerator.num_processes > 1:
+        place = accelerator.device
+    processes = Processes(accelerator)
+    if not processes.is_first:
+        progress = Silent()
     mixer = RewardMixer(
-        scorers, config.rewards, schedule=config.weight_schedule, combine=config.combine
+        scorers,
+        config.rewards,
+        schedule=config.weight_schedule,
+        combine=config.combine,
+        processes=processes,
     )
-    watched = RewardMixer(scorers, dict.fromkeys(config.watch, 1.0))
+    watched = RewardMixer(scorers, dict.fromkeys(config.watch, 1.0), processes=processes)
     places = held_out(len(prompts)) if config.watch else range(0)
     found = kept.newest(checkpoints)
     if found is None and output.exists() and any(output.iterdir()):
         raise InvalidOption("output", "it already holds something; name another", str(output))
 
-    place = backbone.pick_device(device)
     fast = dtype or backbone.default_dtype(config.start, place)
     # Weights that learn are kept in fp32, because small steps vanish in bf16's 8 bits. An adapter's
     # always are; then what lies frozen below can have the fastest precision.
@@ -129,15 +142,17 @@ def train(
         temperature=config.temperature,
         batch_tokens=config.batch_tokens,
         seed=config.seed,
+        processes=processes,
     )
     trainer = Trainer(
         config=config,
-        learner=Learner(actor, config, pad=opened.tokenizer.pad_token_id),
+        learner=Learner(actor, config, pad=opened.tokenizer.pad_token_id, processes=processes),
         writer=writer,
         mixer=mixer,
         checkpoints=checkpoints,
         progress=progress,
         watch=Watch(writer, mixer, watched, places) if config.watch else None,
+        processes=processes,
     )
     if found is not None:
         trainer.resume(*found)
@@ -157,15 +172,17 @@ def train(
     }
     # A policy that started from another policy learned on top of that one's merged weights, which
     # nobody but us could load by name; so it stands on its own.
-    write_policy(
-        output,
-        actor.finished(whole=opened.is_policy),
-        opened.tokenizer,
-        description=description,
-        story=_story(config, mixer.scales()) + "\n" + markdown(trainer.health()),
-        samples=trainer.samples_text(),
-        replace=found is not None,
-    )
+    if processes.is_first:
+        write_policy(
+            output,
+            actor.finished(whole=opened.is_policy),
+            opened.tokenizer,
+            description=description,
+            story=_story(config, mixer.scales()) + "\n" + markdown(trainer.health()),
+            samples=trainer.samples_text(),
+            replace=found is not None,
+        )
+    processes.wait()
     return metrics
 
 

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from storage.records import Message
 from training.batching import by_length
 from training.generation import draws, end_tokens, generate
+from training.processes import Processes
 from training.sampling import Answer, answer_of
 
 # Keep the random numbers for one purpose apart from those for another.
@@ -43,8 +44,12 @@ class Writer:
         temperature: float,
         batch_tokens: int,
         seed: int,
+        processes: Processes | None = None,
     ) -> None:
-        """Write up to `max_new_tokens` for prompts, given as messages and as token ids alike."""
+        """Write up to `max_new_tokens` for prompts, given as messages and as token ids alike.
+
+        Several processes write a part each, and all of them get all answers.
+        """
         self.tokenizer = tokenizer
         self.prompts = prompts
         self.encoded = encoded
@@ -52,6 +57,7 @@ class Writer:
         self.temperature = temperature
         self.batch_tokens = batch_tokens
         self.seed = seed
+        self.processes = processes or Processes()
 
     def write(self, model: PreTrainedModel, places: Sequence[int], *, step: int) -> Rollout:
         """Answer the prompts at `places`; step and position in the list settle the random numbers.
@@ -62,26 +68,32 @@ class Writer:
         keys = [(FOR_ANSWERS, self.seed, step, row) for row in range(len(places))]
         numbers = draws(keys, self.max_new_tokens)
         ends = end_tokens(model, self.tokenizer)
-        responses: dict[int, list[int]] = {}
-        lengths = [len(prompt) + self.max_new_tokens for prompt in prompts]
-        for batch in by_length(lengths, self.batch_tokens):
-            rows = generate(
-                model,
-                [prompts[row] for row in batch],
-                numbers=numbers[batch],
-                temperature=self.temperature,
-                pad=self.tokenizer.pad_token_id,
-                ends=ends,
-            )
-            responses |= zip(batch, rows, strict=True)
-        answers = [answer_of(responses[row], self.tokenizer, ends) for row in range(len(places))]
+
+        def written(rows: Sequence[int]) -> list[list[int]]:
+            responses: dict[int, list[int]] = {}
+            lengths = [len(prompts[row]) + self.max_new_tokens for row in rows]
+            for batch in by_length(lengths, self.batch_tokens):
+                together = [rows[place] for place in batch]
+                said = generate(
+                    model,
+                    [prompts[row] for row in together],
+                    numbers=numbers[together],
+                    temperature=self.temperature,
+                    pad=self.tokenizer.pad_token_id,
+                    ends=ends,
+                )
+                responses |= zip(together, said, strict=True)
+            return [responses[row] for row in rows]
+
+        responses = self.processes.in_parts(range(len(places)), written)
+        answers = [answer_of(response, self.tokenizer, ends) for response in responses]
         return Rollout(
             conversations=[
                 (self.prompts[place], answer.text)
                 for place, answer in zip(places, answers, strict=True)
             ],
             prompts=prompts,
-            responses=[responses[row] for row in range(len(places))],
+            responses=responses,
             answers=answers,
         )
 

@@ -36,6 +36,7 @@ from training.policies.mixer import RewardMixer
 from training.policies.reward_options import short
 from training.policies.rollouts import Rollout, Writer, prompts_of_step
 from training.policies.watching import Watch
+from training.processes import Processes
 
 PROBES = 4
 """How many prompts are answered again and again to show what changes."""
@@ -56,6 +57,8 @@ class Trainer:
     checkpoints: Path
     progress: Progress
     watch: Watch | None = None
+    processes: Processes = field(default_factory=Processes)
+    """All of them take the same steps; the first one keeps what came out."""
     done: int = 0
     """Steps finished."""
     reward_at_start: float | None = None
@@ -108,7 +111,7 @@ class Trainer:
             # After the report: a run killed in between reports the step again, the same, instead
             # of never.
             if last or self.stopped or self.done % self.config.checkpoint_every == 0:
-                kept.save(self.checkpoints, self.done, self._state())
+                self._keep()
         if self.config.keep == "best":
             self.learner.actor.restore(self.best["actor"])
             self.progress.log(f"The weights of step {self.best['step']} are kept, the best.")
@@ -173,7 +176,7 @@ class Trainer:
         except TrainingFailed:
             # Nothing of this step was learned, so the run can go on from here when, say, a reward
             # service is back.
-            kept.save(self.checkpoints, self.done, self._state())
+            self._keep()
             raise
         scored = time.perf_counter()
         cut = np.array([not answer.finished for answer in rollout.answers])
@@ -236,7 +239,7 @@ class Trainer:
             rollout = self.writer.write(model, places, step=self.config.steps)
         self.mixer.measure(rollout.conversations)
         # A service might say something else when it is asked again.
-        kept.save(self.checkpoints, self.done, self._state())
+        self._keep()
 
     def _look(self, metrics: Mapping[str, float] | None = None) -> dict[str, float]:
         """Answer the first prompts, and ask those who only watch about the held-out ones.
@@ -270,7 +273,8 @@ class Trainer:
                     "finished": answer.finished,
                 }
             )
-        write_text(self.checkpoints / "samples.jsonl", self.samples_text())
+        if self.processes.is_first:
+            write_text(self.checkpoints / "samples.jsonl", self.samples_text())
 
     def _judge(self) -> None:
         """Say what goes wrong, each thing once, and see whether that is a reason to stop."""
@@ -283,6 +287,12 @@ class Trainer:
         self.stopped = reason_to_stop(self.history, found, self.config)
         if self.stopped:
             self.progress.log(f"Stopped after step {self.done}. {self.stopped}")
+
+    def _keep(self) -> None:
+        """Write a checkpoint."""
+        state = self._state()
+        if self.processes.is_first:
+            kept.save(self.checkpoints, self.done, state)
 
     def _state(self) -> dict[str, Any]:
         return {

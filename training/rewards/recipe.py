@@ -43,4 +43,4 @@ def reward_recipe(name: str, summary: str, config: type[RewardConfig]) -> Recipe
 
         return loop.foretell(config, snapshot=snapshot, device=device)
 
-    return Recipe(name=name, summary=summary, config=config, run=run, foretell=foretell)
+    return Recipe(name=name, summary=summary, config=config, run=run, foretell=foretell, together=True)
