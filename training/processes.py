@@ -17,7 +17,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from storage.errors import InvalidOption, TrainingFailed
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def accelerator_on(device: torch.device) -> Accelerator:
@@ -111,13 +112,11 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 class Weights:
-    """The weights of a module that learn, by name."""
+    """Weights that learn, by name."""
 
-    def __init__(self, module: torch.nn.Module, optimizer: Any) -> None:
-        """Those that learn now, and the optimizer that changes them."""
-        self._weights = {
-            name: weight for name, weight in module.named_parameters() if weight.requires_grad
-        }
+    def __init__(self, weights: Mapping[str, Tensor], optimizer: Any) -> None:
+        """By name, and the optimizer that changes them."""
+        self._weights = weights
         self._optimizer = optimizer
 
     def parameters(self) -> list[Tensor]:
@@ -132,7 +131,7 @@ class Weights:
     def put(self, weights: Mapping[str, Tensor]) -> None:
         """Give them the values that `copy` gave."""
         for name, weight in self._weights.items():
-            weight.copy_(_like(weight, weights[name]))
+            weight.copy_(like(weight, weights[name]))
 
     def optimizer(self) -> dict[str, dict[str, Tensor]]:
         """What the optimizer remembers of each weight."""
@@ -149,12 +148,30 @@ class Weights:
             weight = self._weights[name]
             self._optimizer.state[weight] = {
                 # The number of steps is a scalar, and stays where the optimizer wants it.
-                key: value.clone() if key == "step" else _like(weight, value).clone()
+                key: value.clone() if key == "step" else like(weight, value).clone()
                 for key, value in remembered.items()
             }
 
 
-def _like(weight: Tensor, value: Tensor) -> Tensor:
+def learning(module: torch.nn.Module) -> dict[str, Tensor]:
+    """The weights of a module that learn now, by name."""
+    return {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
+
+
+def shorten(gradients: Sequence[Tensor], longest: float) -> Tensor:
+    """Shorten what is longer, taken together, than `longest`; gives the length it had.
+
+    As `torch.nn.utils.clip_grad_norm_`, of which some may be spread over processes and others not.
+    """
+    norm = torch.linalg.vector_norm(
+        torch.stack([whole(torch.linalg.vector_norm(one)) for one in gradients])
+    )
+    for one in gradients:
+        one.mul_((longest / (norm + 1e-6)).clamp(max=1.0))
+    return norm
+
+
+def like(weight: Tensor, value: Tensor) -> Tensor:
     """A whole value in the place and form of a weight."""
     value = value.to(device=weight.device, dtype=weight.dtype)
     if isinstance(weight, DTensor):

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launched import in_two_processes
+from accelerate.commands.config import load_config_from_file
+from accelerate.utils import DistributedType
+from launched import ROOT, fsdp2, in_two_processes
 from lively import save_lively
 from safetensors.torch import load_file
 from test_ppo import do, without_clock
@@ -18,6 +20,19 @@ from training.policies.config import PPOConfig
 from training.policies.learner import Learner
 from training.processes import Processes
 
+SPREAD = (
+    fsdp2("training.policies.ppo")
+    + """
+from torch.distributed.tensor import DTensor
+from training.policies.learner import Learner
+updates = Learner._update
+def update(self, *positional):
+    assert all(isinstance(weight, DTensor) for weight in self.actor.learned().values())
+    (folder / "spread").touch()
+    return updates(self, *positional)
+Learner._update = update
+"""
+)
 SCRIPT = """
 import json, os, sys
 sys.path.insert(0, "tests/training")
@@ -39,6 +54,7 @@ class FailsInTheSecond(Letters):
             raise TrainingFailed("the service is gone")
         return super().score(conversations)
 
+HERE
 heard = Heard()
 scorers = {"letters": FailsInTheSecond() if fails == "yes" else Letters()}
 try:
@@ -63,11 +79,11 @@ def lively(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def launch(
-    lively: str, folder: Path, *, fails: str = "no", **options: Any
+    lively: str, folder: Path, *, before: str = "", fails: str = "no", **options: Any
 ) -> subprocess.CompletedProcess[str]:
     folder.mkdir(exist_ok=True)
     script = folder / "script.py"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT.replace("HERE\n", before, 1))
     return in_two_processes(script, lively, str(folder), json.dumps(OPTIONS | options), fails)
 
 
@@ -77,8 +93,9 @@ def heard_by(folder: Path, process: int) -> dict[int, dict[str, float]]:
 
 
 def same_weights(one: Path, other: Path) -> bool:
-    name = "policy/adapter_model.safetensors"
-    ours, theirs = load_file(one / name), load_file(other / name)
+    ours, theirs = (
+        load_file(next(folder.glob("policy/*model.safetensors"))) for folder in (one, other)
+    )
     return ours.keys() == theirs.keys() and all(
         (ours[key] - theirs[key]).abs().max() < 1e-5 for key in ours
     )
@@ -101,18 +118,48 @@ def test_two_processes_learn_what_one_does(lively: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"value_trunk": "own_adapter", "layers": 1},
+        {"reference": "moving_average", "reference_decay": 0.5},
+        {"rank": 0, "layers": 1, "learning_rate": 1e-4},
+    ],
+    ids=["adapters", "moving reference", "whole weights"],
+)
+def test_weights_that_are_spread_over_processes_learn_the_same(
+    options: dict[str, Any], lively: str, tmp_path: Path
+) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    _, heard = do(lively, alone, **OPTIONS | options)
+    said = launch(lively, together, before=SPREAD, **options)
+    assert said.returncode == 0, said.stderr
+    assert (together / "spread").is_file()
+    curve = heard_by(together, 0)
+    for name, value in without_clock(heard.metrics[4]).items():
+        assert curve[4][name] == pytest.approx(value, abs=1e-4), name
+    assert same_weights(alone, together)
+
+
+@pytest.mark.timeout(600)
 def test_a_reward_that_fails_in_one_process_stops_both_and_both_go_on(
     lively: str, tmp_path: Path
 ) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    said = launch(lively, cut, fails="yes")
+    said = launch(lively, cut, before=SPREAD, fails="yes")
     assert said.returncode != 0
     assert "the service is gone" in said.stderr
     assert not (cut / "policy").exists()
-    assert launch(lively, cut).returncode == 0
+    assert launch(lively, cut).returncode == 0  # now with whole weights in each
     do(lively, whole, **OPTIONS)
     assert min(heard_by(cut, 0)) == 3
     assert same_weights(whole, cut)
+
+
+def test_the_shipped_configuration_is_one_that_the_launcher_knows() -> None:
+    config = load_config_from_file(str(ROOT / "docs/fsdp2.yaml"))
+    assert config.distributed_type == DistributedType.FSDP
+    assert config.fsdp_config["fsdp_version"] == 2
 
 
 def test_every_process_needs_an_episode_of_each_minibatch() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import planted
 import pytest
 from accelerate.utils import DistributedType
-from launched import in_two_processes
+from launched import fsdp2, in_two_processes
 from test_rewards import differ_by, train
 
 from storage.errors import InvalidOption
@@ -40,23 +40,10 @@ finally:
 """
 
 
-SPREAD = """
+SPREAD = (
+    fsdp2("training.rewards.loop")
+    + """
 import training.rewards.loop as loop
-from accelerate import PartialState
-from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
-
-made = loop.accelerator_on
-def with_fsdp2(device):
-    # accelerate's launcher sets this up on GPUs alone, though torch does it on processors, too.
-    accelerator = made(device)
-    PartialState().distributed_type = accelerator.state.distributed_type = DistributedType.FSDP
-    accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(
-        fsdp_version=2,
-        auto_wrap_policy="transformer_based_wrap",
-        transformer_cls_names_to_wrap=["LlamaDecoderLayer"],
-    )
-    return accelerator
-loop.accelerator_on = with_fsdp2
 found = loop.is_spread
 def is_spread(model):
     assert found(model)
@@ -64,6 +51,7 @@ def is_spread(model):
     return True
 loop.is_spread = is_spread
 """
+)
 
 
 def launch(

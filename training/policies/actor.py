@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from transformers import PreTrainedModel
 
 from storage.errors import InvalidData, InvalidOption
@@ -26,6 +27,7 @@ from training.batching import Row
 from training.frozen import FrozenLayers
 from training.generation import shared_beginning
 from training.ppo_objectives import entropy, token_log_probabilities
+from training.processes import like, whole
 from training.quiet import quietly
 
 ADAPTER = "default"
@@ -206,6 +208,8 @@ class Actor:
         self.value_head = nn.Linear(model.config.hidden_size, 1, device=model.device)
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
+        self._parts: list[FSDPModule] = []
+        """The layers, where processes hold a part of each."""
         self._of_reference: dict[str, Tensor] = {}
         """What the weights that learn are in the reference; empty where its adapter is off."""
         if moving_reference or not self._layers:
@@ -215,6 +219,34 @@ class Actor:
         # A window would have to be seen to in the squares.
         windowed = getattr(model.config, "sliding_window", None) is not None
         self._in_one_row = look_in_squares(model) and not windowed and self._separates()
+
+    def spread(self) -> None:
+        """Let each of several processes hold a part of every layer's weights (FSDP2).
+
+        What is outside the layers, such as the vocabulary, stays whole in each. Gradients are the
+        sums over all processes.
+
+        Source:
+            Zhao et al. (2023), "PyTorch FSDP", arXiv:2304.11277.
+        """
+        stack = blocks(self.causal)
+        inside = {weight for block in stack for weight in block.parameters()}
+        for block in stack:
+            # It spreads whatever has a class of its own to answer for it.
+            self._parts.append(fully_shard(block))
+        fully_shard(self.trunk, ignored_params=set(self.trunk.parameters()) - inside)
+        for part in self._parts:
+            part.set_gradient_divide_factor(1.0)
+            part.set_force_sum_reduction_for_comms(enable=True)  # gloo knows nothing else
+        with torch.no_grad():
+            for name, weight in self.learned().items():
+                if name in self._of_reference:
+                    self._of_reference[name] = like(weight, self._of_reference[name])
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether this process holds a part of the weights alone."""
+        return bool(self._parts)
 
     @property
     def device(self) -> torch.device:
@@ -310,8 +342,26 @@ class Actor:
 
         An adapter is folded into copies of the weights. Folding in and out of the weights
         themselves would, in bf16, change the base a little each time and the reference with it.
-        Here the pristine weights are put back.
+        Here the pristine weights are put back. Where weights are spread, each process holds all of
+        them for as long.
         """
+        with self._unspread(), self._folded() as model:
+            yield model
+
+    @contextmanager
+    def _unspread(self) -> Iterator[None]:
+        for part in self._parts:
+            part.set_reshard_after_forward(False)
+            part.unshard()
+        try:
+            yield
+        finally:
+            for part in self._parts:
+                part.set_reshard_after_forward(True)
+                part.reshard()
+
+    @contextmanager
+    def _folded(self) -> Iterator[PreTrainedModel]:
         pristine: list[tuple[nn.Parameter, Tensor]] = []
 
         def put(parameter: nn.Parameter, weight: Tensor) -> None:
@@ -346,12 +396,19 @@ class Actor:
         return self.model.merge_and_unload() if whole else self.model
 
     def state(self) -> dict[str, Any]:
-        """Everything that training changes, for a checkpoint."""
+        """Everything that training changes, whole, for a checkpoint; to be asked in each process.
+
+        Where nothing is spread, these are the weights themselves, which go on changing.
+        """
+
+        def all_of(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {name: whole(weight.detach()) for name, weight in weights.items()}
+
         return {
-            "policy": self.learned(),
-            "value_adapter": self.value_adapter(),
+            "policy": all_of(self.learned()),
+            "value_adapter": all_of(self.value_adapter()),
             "value_head": self.value_head.state_dict(),
-            "reference": self._of_reference,
+            "reference": all_of(self._of_reference),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -362,7 +419,7 @@ class Actor:
             (state["reference"], self._of_reference),
         ):
             for name, weight in ours.items():
-                weight.data.copy_(kept[name])
+                weight.data.copy_(like(weight, kept[name]))
         self.value_head.load_state_dict(state["value_head"])
 
     @contextmanager
@@ -398,6 +455,14 @@ class Actor:
                 yield
             return
         learned = self.learned()
+        if self._parts:
+            # FSDP2 knows its parts by where they lie, so their values change places.
+            self._swap(learned)
+            try:
+                yield
+            finally:
+                self._swap(learned)
+            return
         own = {name: weight.data for name, weight in learned.items()}
         try:
             for name, weight in learned.items():
@@ -406,6 +471,12 @@ class Actor:
         finally:
             for name, weight in learned.items():
                 weight.data = own[name]
+
+    def _swap(self, learned: Mapping[str, nn.Parameter]) -> None:
+        for name, weight in learned.items():
+            kept = weight.detach().clone()
+            weight.data.copy_(self._of_reference[name])
+            self._of_reference[name].copy_(kept)
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self._fast is None:

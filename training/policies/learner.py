@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
+from torch.distributed.tensor import DTensor
 
 from storage.errors import InvalidOption, TrainingFailed
 from training import ppo_objectives as objectives
 from training.policies.actor import Actor, Batch
 from training.policies.config import PPOConfig
 from training.policies.rollouts import FOR_MINIBATCHES, Rollout
-from training.processes import Processes
+from training.processes import Processes, Weights, shorten
 
 EXPLODED = 20.0
 """A divergence of this many times the target cannot be meant."""
@@ -28,6 +28,8 @@ class Piece:
     """A batch with what is known of it before learning begins."""
 
     batch: Batch
+    counts: bool
+    """Not, where it is only read so that all processes, which wait for each other, read as many."""
     below: Tensor | None
     """Output of the layers that do not learn; see `Actor.frozen_below`."""
 
@@ -97,6 +99,12 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             [{"params": parameters} for parameters in self.groups], eps=1e-5, weight_decay=0.0
         )
+        learned = {
+            **actor.learned(),
+            **actor.value_adapter(),
+            **dict(actor.value_head.named_parameters(prefix="value_head")),
+        }
+        self._weights = Weights(learned, self.optimizer)
 
     def learn(self, rollout: Rollout, scores: np.ndarray, *, step: int) -> dict[str, float]:
         """Change the policy towards answers with higher scores.
@@ -156,14 +164,14 @@ class Learner:
         """Everything that learning changes, for a checkpoint."""
         return {
             "actor": self.actor.state(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self._weights.optimizer(),
             "kl_coefficient": self.coefficient,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put back what `state` gave."""
         self.actor.restore(state["actor"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._weights.put_optimizer(state["optimizer"])
         self.coefficient = float(state["kl_coefficient"])
 
     def _minibatches(self, rollout: Rollout, step: int) -> list[Minibatch]:
@@ -181,20 +189,28 @@ class Learner:
         ]
         return [
             Minibatch(
-                pieces=[
-                    self._piece(rollout, episodes)
-                    for episodes in _fitting(
-                        self.processes.own(part.tolist()), lengths, self.config.batch_tokens
-                    )
-                ],
+                pieces=self._pieces(rollout, part.tolist(), lengths),
                 tokens=sum(len(rollout.responses[episode]) for episode in part),
             )
             for part in np.array_split(order, self.config.minibatches)
         ]
 
-    def _piece(self, rollout: Rollout, episodes: Sequence[int]) -> Piece:
+    def _pieces(self, rollout: Rollout, part: Sequence[int], lengths: Sequence[int]) -> list[Piece]:
+        """This process' pieces of a minibatch."""
+        each = [
+            _fitting(part[index :: self.processes.number], lengths, self.config.batch_tokens)
+            for index in range(self.processes.number)
+        ]
+        mine = each[self.processes.index]
+        idle = max(map(len, each)) - len(mine) if self.actor.is_spread else 0
+        return [
+            self._piece(rollout, episodes, counts=place < len(mine))
+            for place, episodes in enumerate([*mine, *[mine[0]] * idle])
+        ]
+
+    def _piece(self, rollout: Rollout, episodes: Sequence[int], *, counts: bool) -> Piece:
         batch = self.actor.lay_out(episodes, rollout.prompts, rollout.responses, pad=self.pad)
-        return Piece(batch=batch, below=self.actor.frozen_below(batch))
+        return Piece(batch=batch, counts=counts, below=self.actor.frozen_below(batch))
 
     @torch.no_grad()
     def _look(self, parts: Sequence[Minibatch], rollout: Rollout) -> Experience:
@@ -209,13 +225,16 @@ class Learner:
         for piece in (piece for part in parts for piece in part.pieces):
             batch = piece.batch
             reading = self.actor.read(batch, below=piece.below, with_entropy=True)
+            by_reference = self.actor.reference(batch, below=piece.below)
+            if not piece.counts:
+                continue
             columns = slice(batch.mask.shape[1])
             mask[batch.episodes, columns] = batch.mask
             old[batch.episodes, columns] = reading.log_probabilities
             values[batch.episodes, columns] = reading.values
             if reading.entropy is not None:
                 entropy[batch.episodes, columns] = reading.entropy
-            reference[batch.episodes, columns] = self.actor.reference(batch, below=piece.below)
+            reference[batch.episodes, columns] = by_reference
         counts = mask.float()
         self.processes.add_up([counts, old, reference, values, entropy])
         mask = counts > 0
@@ -254,7 +273,7 @@ class Learner:
                 for piece in part.pieces:
                     losses = self._losses(piece, seen, advantages, returns)
                     # Each token of the minibatch weighs the same, however it was cut into batches.
-                    share = len(piece.batch.tokens) / part.tokens
+                    share = piece.counts * len(piece.batch.tokens) / part.tokens
                     total = (
                         losses["policy_loss"] + self.config.value_coefficient * losses["value_loss"]
                     )
@@ -312,8 +331,10 @@ class Learner:
     def _descend(self) -> None:
         # Apart, so that a value head which is far off does not shorten the policy's step.
         for parameters in filter(None, self.groups):
-            self.processes.add_up([p.grad for p in parameters if p.grad is not None])
-            norm = clip_grad_norm_(parameters, self.config.max_gradient_norm)
+            gradients = [weight.grad for weight in parameters if weight.grad is not None]
+            # Those that are spread come added up already.
+            self.processes.add_up([one for one in gradients if not isinstance(one, DTensor)])
+            norm = shorten(gradients, self.config.max_gradient_norm)
             if not torch.isfinite(norm):
                 raise TrainingFailed(
                     "A gradient is no longer a number; lower learning_rate (now"

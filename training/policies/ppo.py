@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import DistributedType
+from transformers import PreTrainedModel
 
 from storage.errors import InvalidOption, TooLittleData
 from storage.recipes import Progress, Silent
@@ -124,16 +126,22 @@ def train(
     stored = torch.float32 if config.rank == 0 else fast
     opened = open_policy(config.start, device=str(place), dtype=stored)
     encoded = encode_prompts(opened.model, opened.tokenizer, prompts, config.max_new_tokens)
-    actor = Actor(
-        opened.model,
-        rank=config.rank,
-        layers=config.layers,
-        temperature=config.temperature,
-        value_trunk=config.value_trunk,
-        moving_reference=config.reference == "moving_average",
-        fast=fast,
-        seed=config.seed,
-    )
+
+    def actor_on(model: PreTrainedModel) -> Actor:
+        return Actor(
+            model,
+            rank=config.rank,
+            layers=config.layers,
+            temperature=config.temperature,
+            value_trunk=config.value_trunk,
+            moving_reference=config.reference == "moving_average",
+            fast=fast,
+            seed=config.seed,
+        )
+
+    actor = actor_on(opened.model)
+    if accelerator.distributed_type == DistributedType.FSDP:
+        actor.spread()
     writer = Writer(
         opened.tokenizer,
         prompts,
@@ -172,7 +180,12 @@ def train(
     }
     # A policy that started from another policy learned on top of that one's merged weights, which
     # nobody but us could load by name; so it stands on its own.
+    learned = actor.state()
     if processes.is_first:
+        if actor.is_spread:
+            opened = open_policy(config.start, device=str(place), dtype=stored)
+            actor = actor_on(opened.model)
+            actor.restore(learned)
         write_policy(
             output,
             actor.finished(whole=opened.is_policy),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from storage.errors import TrainingFailed
 from training.batching import by_length, in_batches
-from training.processes import Weights, whole
+from training.processes import Weights, learning, whole
 from training.rewards.config import RewardConfig
 from training.rewards.judgements import JudgedRow
 from training.rewards.learner import Learner, Reading
@@ -90,7 +90,7 @@ class Fit:
         )
         self._peaks = [float(group["lr"]) for group in optimizer.param_groups]
         self._learner, self._optimizer = accelerator.prepare(learner, optimizer)
-        self._weights = Weights(accelerator.unwrap_model(self._learner), self._optimizer)
+        self._weights = Weights(learning(accelerator.unwrap_model(self._learner)), self._optimizer)
 
     def take_step(self) -> dict[str, float]:
         """Learn from the batches of the next step.

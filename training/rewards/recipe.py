@@ -43,4 +43,6 @@ def reward_recipe(name: str, summary: str, config: type[RewardConfig]) -> Recipe
 
         return loop.foretell(config, snapshot=snapshot, device=device)
 
-    return Recipe(name=name, summary=summary, config=config, run=run, foretell=foretell, together=True)
+    return Recipe(
+        name=name, summary=summary, config=config, run=run, foretell=foretell, together=True
+    )
