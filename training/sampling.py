@@ -161,8 +161,8 @@ def encode_prompts(
     """Token ids of every prompt, up to where the answer begins.
 
     Raises:
-        InvalidData: A prompt with its answer would not fit into the model's context. It is not cut,
-            since an answer to half a prompt answers something else.
+        InvalidData: A prompt says nothing; or with its answer it would not fit into the model's
+            context. It is not cut, since an answer to half a prompt answers something else.
         InvalidOption: The answers alone would fill the context.
     """
     context = int(model.config.max_position_embeddings)
@@ -170,6 +170,9 @@ def encode_prompts(
         raise InvalidOption(
             "max_new_tokens", f"the model reads {context} tokens, prompt included", max_new_tokens
         )
+    for number, prompt in enumerate(prompts, start=1):
+        if not any(message["content"].strip() for message in prompt):
+            raise InvalidData(f"Prompt {number} says nothing; leave it out.")
     encoded = [chat_ids(tokenizer, prompt, answer=None) for prompt in prompts]
     for number, ids in enumerate(encoded, start=1):
         if len(ids) + max_new_tokens > context:
