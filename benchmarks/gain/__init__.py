@@ -1,0 +1,1 @@
+"""What the benchmark of policies needs beside Tandem itself."""
