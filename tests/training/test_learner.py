@@ -22,6 +22,8 @@ class TwoTokens:
 
     device = torch.device("cpu")
 
+    is_spread = False
+
     def __init__(self) -> None:
         self.logits = nn.Parameter(torch.zeros(2))
         self.value_head = nn.Linear(1, 1, bias=False)
