@@ -21,7 +21,6 @@ class TwoTokens:
     """A policy that says one of two tokens, each with its logit; the value is one number."""
 
     device = torch.device("cpu")
-
     is_spread = False
 
     def __init__(self) -> None:
