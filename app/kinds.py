@@ -18,9 +18,9 @@ by the name of a Hugging Face model.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, create_model, field_validator
+from pydantic import Field, StringConstraints, create_model, field_validator, model_validator
 
 from evaluation.ablation_config import Ablated
 from storage.errors import NotFound
@@ -60,6 +60,61 @@ class SnapshotJob(Registered):
     """What the job of a model that learns from judgements says besides its recipe's options."""
 
     snapshot: Annotated[str, Field(min_length=1, description="Snapshot to learn from, by its id")]
+
+
+class PolicyJob(Registered):
+    """What the job of a policy says besides its recipe's options."""
+
+    judges: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Reward models that compare its answers with those of its start, besides"
+            " those that it learns from or watches"
+        ),
+    ] = ()
+
+
+class PromptsJob(PolicyJob):
+    """What the job of a policy that learns from rewards says besides its recipe's options."""
+
+    sweep: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=1)], ...],
+        Field(
+            description="Weights of the first of two rewards, the other getting the rest: a policy"
+            " for each, as in 0 0.25 0.5 0.75 1, in one job; empty: one policy"
+        ),
+    ] = ()
+
+    @field_validator("sweep")
+    @classmethod
+    def _each_once(cls, sweep: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(sweep)) < len(sweep):
+            raise ValueError("a weight is there twice")
+        return sweep
+
+    @model_validator(mode="after")
+    def _between_two(self) -> Self:
+        rewards = getattr(self, "rewards", {})
+        if self.sweep and len(rewards) != 2:
+            raise ValueError(
+                f"a sweep is between two rewards, and {len(rewards)} are named: name two, or leave"
+                " sweep empty"
+            )
+        return self
+
+    def parts(self) -> list[Self]:
+        """The configuration of each policy of a sweep."""
+        first, second = getattr(self, "rewards", {})
+        return [
+            self.model_copy(
+                update={
+                    "rewards": {first: weight, second: 1 - weight},
+                    "name": f"{self.name}-{weight:g}",
+                    "sweep": (),
+                }
+            )
+            for weight in self.sweep
+        ]
 
 
 class SampleJob(SamplingConfig):
@@ -124,8 +179,8 @@ def job_config(kind: str, recipe: str) -> type[RecipeConfig]:
             base = (SnapshotJob, find(REWARDS, "reward recipe", recipe).config)
         case "policy":
             policy = find(POLICIES, "policy recipe", recipe)
-            own = SnapshotJob if policy.learns_from == "snapshot" else Registered
-            base = (own, policy.config)
+            own = (PolicyJob, SnapshotJob) if policy.learns_from == "snapshot" else (PromptsJob,)
+            base = (*own, policy.config)
         case "ablation":
             return AblationJob
         case "sample":

@@ -11,7 +11,15 @@ from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from app.kinds import AblationJob, Registered, SampleJob, SnapshotJob, StudyJob, job_config
+from app.kinds import (
+    AblationJob,
+    PromptsJob,
+    Registered,
+    SampleJob,
+    SnapshotJob,
+    StudyJob,
+    job_config,
+)
 from app.sources import ancestors, policy_source
 from storage import jobs, models, projects, snapshots
 from storage.errors import InvalidOption
@@ -119,4 +127,8 @@ def _named(connection: Connection, config: Registered, recipe: str) -> Registere
         raise InvalidOption("name", "a model of this name exists or is being made", config.name)
     free = (f"{recipe}-{number}" for number in count(1))
     name = config.name or next(name for name in free if name not in taken)
-    return config.model_copy(update={"name": name})
+    named = config.model_copy(update={"name": name})
+    for part in named.parts() if isinstance(named, PromptsJob) and named.sweep else ():
+        if part.name in taken:
+            raise InvalidOption("name", "a model of this name exists or is being made", part.name)
+    return named

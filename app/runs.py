@@ -15,13 +15,15 @@ from typing import Any
 
 from app.processes import place_among_processes
 from storage import files
-from storage.errors import TooLittleData
+from storage.errors import InvalidData, TooLittleData, TrainingFailed
 from storage.recipes import Progress, Recipe, RecipeConfig
 from storage.records import Message, Split, as_messages
 from storage.snapshots import SnapshotData
 
 MODEL = "model"
 """The run's folder holds the finished model here, until it is put in its place."""
+ANSWER_TOKENS = 128
+"""Of an answer that is compared, where the recipe itself writes none."""
 FEWEST_TO_JUDGE_ON = 100
 """Held-out prompts that are always used, if there are as many: fewer make wide intervals."""
 
@@ -119,8 +121,10 @@ def train_policy(
     folder: Path,
     progress: Progress,
     device: str,
+    held_out: Sequence[Sequence[Message]] = (),
+    judges: Mapping[str, Path] | None = None,
 ) -> dict[str, Any]:
-    """Train a policy in `folder`/model.
+    """Train a policy in `folder`/model, and let reward models compare it with its start.
 
     Args:
         recipe: One of `training.policies.POLICIES`.
@@ -129,10 +133,16 @@ def train_policy(
         folder: The run's own.
         progress: Where to say how far it is.
         device: Where it runs.
+        held_out: Prompts that it does not learn on.
+        judges: The folder of each reward model that compares, by its name.
 
     Returns:
-        What the model's tandem.json says.
+        What the model's tandem.json says; its `metrics` have the win rates as `against_start`,
+        where there is who judges and enough to judge.
     """
+    from app.policy_judging import FEWEST, judge_policy
+    from training.policies.folder import record_comparison
+
     built = folder / MODEL
     if not (built / "tandem.json").is_file():
         recipe.run(
@@ -143,7 +153,31 @@ def train_policy(
             progress=progress,
             device=device,
         )
-    return read_description(built)
+    described = read_description(built)
+    if not judges or "against_start" in described["metrics"] or place_among_processes()[0] > 0:
+        return described
+    if len(held_out) < FEWEST:
+        progress.log(
+            f"Not compared with its start: that needs {FEWEST} prompts for validation, and there"
+            f" are {len(held_out)}."
+        )
+        return described
+    known = options.model_dump()
+    try:
+        card = judge_policy(
+            built,
+            known["start"] if "start" in known else known["base"],
+            prompts=held_out,
+            judges=judges,
+            max_new_tokens=known.get("max_new_tokens", ANSWER_TOKENS),
+            progress=progress,
+            device=device,
+        )
+    except (InvalidData, TrainingFailed) as error:
+        # The policy is sound, and hours of work.
+        progress.log(f"Not compared with its start: {error}")
+        card = {"refused": str(error)}
+    return record_comparison(built, card)
 
 
 def frozen_prompts(

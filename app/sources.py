@@ -32,8 +32,8 @@ class Ancestors:
     options: dict[str, Any]
     """The options, with its folder in the place of a registered policy's name."""
     rewards: dict[str, Path]
-    """The folder of each reward model, by the name in the options, also of those only watched; what
-    else rewards has none."""
+    """The folder of each reward model, by the name in the options, also of those that only watch or
+    judge; what else rewards has none."""
     parents: tuple[Model, ...]
     """Those of them that are registered and are learned from."""
 
@@ -58,7 +58,7 @@ def ancestors(
         InvalidOption: A model is not of the kind that is needed.
     """
     names = [name for name in options.get("rewards", {}) if is_reward_model(name)]
-    asked = (*names, *options.get("watch", ()))
+    asked = (*names, *options.get("watch", ()), *options.get("judges", ()))
     rewards = {name: reward_folder(connection, settings, name) for name in asked}
     found = [registered(connection, name, purpose="reward") for name in names]
     grown = {name: options[name] for name in STARTS if name in options}

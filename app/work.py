@@ -5,8 +5,8 @@ A job may be killed at any moment and performed again, so each looks first at wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,14 +22,23 @@ from app.answering import (
     project_prompts,
     shown_texts,
 )
-from app.kinds import AblationJob, Registered, SampleJob, SnapshotJob, StudyJob, job_config
+from app.kinds import (
+    AblationJob,
+    PromptsJob,
+    Registered,
+    SampleJob,
+    SnapshotJob,
+    StudyJob,
+    job_config,
+)
 from app.progress import utc_now
 from app.runs import frozen_prompts, publish, train_policy, train_reward
 from app.sources import ancestors
 from storage import files, models, projects, snapshots
+from storage import prompts as stored
 from storage.errors import NotFound
 from storage.recipes import Progress, RecipeConfig, find
-from storage.records import Job, Model, ModelId, ProjectId, Split, as_messages, digest
+from storage.records import Job, Message, Model, ModelId, ProjectId, Split, as_messages, digest
 from training.policies import POLICIES
 from training.rewards import REWARDS
 
@@ -47,11 +56,13 @@ class Work:
     settings: Settings
     progress: Progress
     now: Callable[[], datetime]
+    part: str = ""
+    """Of a job that makes several models: which one."""
 
     @property
     def folder(self) -> Path:
-        """The job's own folder: log, checkpoints, what is being made."""
-        return self.settings.folder("jobs", self.job.id)
+        """The job's own folder: log, checkpoints, what is being made; in it one for each part."""
+        return self.settings.folder("jobs", self.job.id, self.part)
 
     @property
     def project(self) -> ProjectId:
@@ -81,9 +92,10 @@ def perform(
         output: Put a trained model, or what an ablation made, here instead of keeping it.
 
     Returns:
-        What it made, as JSON: {"model": name, "metrics": ...} for reward and policy,
-        {"answers": [...]} or {"prompts", "file", "new_responses", "tasks"} for sample,
-        {"study": id, "code"} for study, {"file": report, "ablation": what it says} for ablation.
+        What it made, as JSON: {"model": name, "metrics": ...} for reward and policy, or for a sweep
+        {"models": [name, ...], "metrics": {name: ...}}; {"answers": [...]} or {"prompts", "file",
+        "new_responses", "tasks"} for sample, {"study": id, "code"} for study, {"file": report,
+        "ablation": what it says} for ablation.
 
     Raises:
         TandemError: What a person can mend, in one sentence.
@@ -104,6 +116,8 @@ def _train(
     work: Work, config: Registered, *, recorded: bool, output: Path | None
 ) -> dict[str, Any]:
     """Train, and put the model where it belongs."""
+    if isinstance(config, PromptsJob) and config.sweep:
+        return _sweep(work, config)
     made = _made_before(work, config.name) if recorded else None
     if made is None:
         model = TRAINED[work.job.kind](work, config)
@@ -112,6 +126,56 @@ def _train(
             return {"model": str(output), "metrics": model["metrics"]}
         made = _register(work, config.name, recorded=recorded, **model)
     return {"model": made.name, "metrics": dict(made.metrics)}
+
+
+def _sweep(work: Work, config: PromptsJob) -> dict[str, Any]:
+    """Train a policy for each weight, one after the other; each is registered when it is done."""
+    parts = config.parts()
+    made = []
+    for number, part in enumerate(parts):
+        one = replace(
+            work,
+            job=replace(work.job, config=part.model_dump(mode="json")),
+            progress=_OfMany(work.progress, part.name, number, len(parts)),
+            part=part.name,
+        )
+        made.append(_train(one, part, recorded=True, output=None))
+    return {
+        "models": [one["model"] for one in made],
+        "metrics": {one["model"]: one["metrics"] for one in made},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _OfMany:
+    """Progress of one of several runs that follow each other, as that of all."""
+
+    progress: Progress
+    name: str
+    number: int
+    """Of the run, from 0."""
+    runs: int
+
+    def report(
+        self,
+        step: int,
+        metrics: Mapping[str, float] | None = None,
+        *,
+        total: int | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Say it with the steps of the runs before."""
+        before = self.number * total if total else 0
+        self.progress.report(
+            before + step,
+            metrics,
+            total=self.runs * total if total else None,
+            message=f"{self.name}: {message}" if message else self.name,
+        )
+
+    def log(self, line: str) -> None:
+        """Say it with the name of the run."""
+        self.progress.log(f"{self.name}: {line}")
 
 
 def _made_before(work: Work, name: str) -> Model | None:
@@ -176,6 +240,8 @@ def _policy(work: Work, config: Registered) -> dict[str, Any]:
         folder=work.folder,
         progress=work.progress,
         device=work.settings.device,
+        held_out=_held_out(work),
+        judges=named.rewards,
     )
     return {
         "purpose": "policy",
@@ -185,6 +251,13 @@ def _policy(work: Work, config: Registered) -> dict[str, Any]:
         "parents": tuple(parent.id for parent in named.parents),
         "simulated": described["simulated"] or any(parent.simulated for parent in named.parents),
     }
+
+
+def _held_out(work: Work) -> list[tuple[Message, ...]]:
+    """The project's prompts for validation; those for testing are left to studies."""
+    with work.database.read() as connection:
+        known = stored.prompts(connection, work.project)
+    return [one.messages for one in known if one.split is Split.VALIDATION]
 
 
 TRAINED = {"reward": _reward, "policy": _policy}
@@ -200,7 +273,7 @@ def _register(work: Work, name: str, *, recorded: bool, **known: Any) -> Model:
     # The name is not registered, so a folder of that name is what an interrupted job left behind.
     publish(work.folder, work.settings.folder("models") / name, replace=True)
     model = Model(
-        id=ModelId(digest("model", work.job.id)),
+        id=ModelId(digest("model", work.job.id, *filter(None, [work.part]))),
         name=name,
         recipe=work.job.recipe,
         folder=f"models/{name}",

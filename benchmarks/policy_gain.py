@@ -1,17 +1,17 @@
 """Do policies get better? Each method against the SFT model it started from, by a separate judge.
 
     python benchmarks/policy_gain.py [--quick] [--json] [--data FOLDER] [--results FOLDER]
-        [--methods NAME ...] [--base NAME] [--steps 50] [--episodes 24] [--tokens 48]
-        [--labels 1500] [--held-out 200] [--device NAME]
+        [--figure FILE.html] [--methods NAME ...] [--base NAME] [--steps 50] [--episodes 24]
+        [--tokens 48] [--labels 1500] [--held-out 200] [--device NAME]
 
 Real judgements (both_alpaca_eval, its train part) are cut into two halves that share no prompt.
 From the first half come the SFT model (the best short answers), three reward models (preference,
 absolute, combined) and the policies: PPO against each and against mixtures of preference and
-absolute, DPO, rejection sampling and GRPO, all from the same SFT model. From the second half comes
-the gold model, a reward model that no policy ever learns from. It compares each policy's answers
-with those of the SFT model on prompts that nothing has seen: the win rate (ties half) with its
-interval by prompt, and the same at equal length. While PPO learns, the gold model also watches
-held-out prompts, which gives the KL-reward frontier.
+absolute, once also with an adapter for the value alone, DPO, rejection sampling and GRPO, all from
+the same SFT model. From the second half comes the gold model, a reward model that no policy ever
+learns from. It compares each policy's answers with those of the SFT model on prompts that nothing
+has seen: the win rate (ties half) with its interval by prompt, and the same at equal length. While
+PPO learns, the gold model also watches held-out prompts, which gives the KL-reward frontier.
 
 Everything made is a folder in the results folder, so a run that was cut off goes on where it was.
 `ratios` is null: the methods are beside each other, and no other tool does this.
@@ -27,15 +27,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gain.frontier import draw
 from gain.halves import Halves, halve
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from evaluation.intervals import clustered_mean  # noqa: E402
 from evaluation.length_control import length_controlled_win_rate  # noqa: E402
 from evaluation.statistics import win_rate  # noqa: E402
 from storage.errors import NoConvergence  # noqa: E402
@@ -56,21 +59,29 @@ MIXTURES = (0.25, 0.5, 0.75)
 own."""
 
 
-def methods() -> dict[str, tuple[str, dict[str, float]]]:
-    """The recipe of each method and what rewards it; DPO learns from the comparisons themselves."""
-    mixed = {
-        f"ppo-mix-{share:g}": ("ppo", {"preference": share, "absolute": 1 - share})
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A recipe, what rewards it by which weight, and options other than everybody's."""
+
+    recipe: str
+    rewards: Mapping[str, float]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+METHODS = {
+    "ppo-preference": Method("ppo", {"preference": 1.0}),
+    "ppo-absolute": Method("ppo", {"absolute": 1.0}),
+    "ppo-combined": Method("ppo", {"combined": 1.0}),
+    **{
+        f"ppo-mix-{share:g}": Method("ppo", {"preference": share, "absolute": 1 - share})
         for share in MIXTURES
-    }
-    return {
-        "ppo-preference": ("ppo", {"preference": 1.0}),
-        "ppo-absolute": ("ppo", {"absolute": 1.0}),
-        "ppo-combined": ("ppo", {"combined": 1.0}),
-        **mixed,
-        "dpo": ("dpo", {}),
-        "rejection-sampling": ("rejection-sampling", {"combined": 1.0}),
-        "grpo": ("grpo", {"combined": 1.0}),
-    }
+    },
+    "ppo-value-adapter": Method("ppo", {"combined": 1.0}, {"value_trunk": "own_adapter"}),
+    # It learns from the comparisons themselves.
+    "dpo": Method("dpo", {}),
+    "rejection-sampling": Method("rejection-sampling", {"combined": 1.0}),
+    "grpo": Method("grpo", {"combined": 1.0}),
+}
 
 
 def main() -> None:
@@ -79,7 +90,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--results", type=Path, help="folder of all models; kept between runs")
-    parser.add_argument("--methods", nargs="+", choices=list(methods()), default=list(methods()))
+    parser.add_argument("--figure", type=Path, help="draw the frontier there, as a page of HTML")
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--base", default=backbone.DEFAULT_BASE)
     parser.add_argument("--steps", type=int, default=50, help="of PPO and GRPO")
     parser.add_argument("--episodes", type=int, default=24, help="answers to a step")
@@ -105,6 +117,8 @@ def main() -> None:
             "rows": rows,
             "ratios": {"throughput": None, "memory": None},
         }
+    if asked.figure:
+        draw(rows, asked.figure)
     print(json.dumps(report) if asked.json else table(rows))
 
 
@@ -143,8 +157,8 @@ class Workshop:
 
     def row(self, method: str) -> dict[str, Any]:
         """A method's policy beside its start."""
-        recipe, weights = methods()[method]
-        model = self._made(method, lambda **where: self._tune(recipe, weights, **where))
+        made_by = METHODS[method]
+        model = self._made(method, lambda **where: self._tune(made_by, **where))
         described = json.loads((model / "tandem.json").read_text())["metrics"]
         return {
             "method": method,
@@ -171,7 +185,7 @@ class Workshop:
         return {
             "win_rate": win_rate(scores, prompts).as_json(),
             "length_controlled": controlled,
-            "gold_gain": float((rewards - others).mean() / others.std()),
+            "gold_gain": _gain(rewards - others, prompts),
             "tokens": float(np.mean(one["tokens"])),
             "tokens_of_start": float(np.mean(other["tokens"])),
             "finished": float(np.mean(one["finished"])),
@@ -198,11 +212,12 @@ class Workshop:
             lambda **where: REWARDS[kind].run(config, snapshot=snapshot, **where),
         )
 
-    def _tune(self, recipe: str, weights: Mapping[str, float], **where: Any) -> None:
-        known = POLICIES[recipe].config.model_fields
+    def _tune(self, method: Method, **where: Any) -> None:
+        recipe = POLICIES[method.recipe]
+        known = recipe.config.model_fields
         options = {
             "start": str(self.start),
-            "rewards": weights,
+            "rewards": method.rewards,
             "steps": self.asked.steps,
             "episodes": self.asked.episodes,
             "max_new_tokens": self.asked.tokens,
@@ -210,14 +225,15 @@ class Workshop:
             "probe_every": max(1, self.asked.steps // 5),
             # As many answers as in all steps of the others.
             "prompts_per_round": self.asked.steps * self.asked.episodes // 12,
+            **method.options,
         }
-        if recipe == "dpo":
+        if method.recipe == "dpo":
             options["max_tokens"] = self.longest
-        config = POLICIES[recipe].config.read({k: v for k, v in options.items() if k in known})
-        if POLICIES[recipe].learns_from == "snapshot":
-            POLICIES[recipe].run(config, data=self.halves.rewards, **where)
+        config = recipe.config.read({k: v for k, v in options.items() if k in known})
+        if recipe.learns_from == "snapshot":
+            recipe.run(config, data=self.halves.rewards, **where)
             return
-        POLICIES[recipe].run(config, prompts=self.halves.prompts, rewards=self.rewards, **where)
+        recipe.run(config, prompts=self.halves.prompts, rewards=self.rewards, **where)
 
     def _made(self, name: str, make: Callable[..., Any]) -> Path:
         """The folder of a model, made now if it is not there yet."""
@@ -262,9 +278,10 @@ class Workshop:
         return found
 
     def _scored(self, kind: str, texts: Sequence[str]) -> np.ndarray:
+        """Rewards of answers to the held-out prompts, in the reward model's standard deviations."""
         scorer = RewardScorer.load(self.rewards[kind], device=self.asked.device)
         asked: list[tuple[Message, ...]] = [*self.halves.held_out] * len(SEEDS)
-        return np.asarray(scorer.score(list(zip(asked, texts, strict=True))), dtype=float)
+        return scorer.standardise(scorer.score(list(zip(asked, texts, strict=True))))
 
     def _frontier(self, folder: Path) -> list[dict[str, float]]:
         """Divergence from the start, and what the gold model says, at each look."""
@@ -274,6 +291,14 @@ class Workshop:
             for step, one in sorted(said.items())
             if WATCHED in one
         ]
+
+
+def _gain(differences: np.ndarray, prompts: np.ndarray) -> dict[str, float | int]:
+    """The mean of differences in reward, which no scale bounds but what was seen."""
+    farthest = float(np.abs(differences).max()) or 1.0
+    return clustered_mean(
+        differences, prompts, what="A gain in reward", bounds=(-farthest, farthest)
+    ).as_json()
 
 
 NOTES = "progress.jsonl"

@@ -43,7 +43,8 @@ def length_controlled_win_rate(
         confidence: Coverage of the interval, strictly between 0 and 1.
 
     Returns:
-        A fraction. Where no two answers differ in length, it is the win rate itself.
+        A fraction. Where no two answers differ in length, or all scores are the same and neither
+        wins nor losses, it is the win rate itself.
 
     Raises:
         TooLittleData: Fewer than two prompts were answered.
@@ -58,10 +59,12 @@ def length_controlled_win_rate(
     score, difference = vector(scores), vector(longer_by)
     check_lengths(score, difference)
     spread = float(difference.std())
-    if spread == 0 and not difference.any():
+    all_alike = bool(score.std() == 0)
+    # Length changes nothing where there is none, nor where everything is a tie.
+    if not difference.any() or (all_alike and 0 < score[0] < 1):
         return plain
     # A difference that is always the same cannot be told from the policies' own.
-    if spread == 0 or score.std() == 0:
+    if spread == 0 or all_alike:
         raise NoConvergence(
             "A win rate at equal length needs answers that differ in length by more and by less,"
             f" and wins as well as losses; {score.size} scores have a mean of {score.mean():g}, and"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
 
 from feedback.tasks import EDITED, TaskType, task_type
 from storage.database import Connection
+from storage.errors import InvalidOption
 from storage.prompts import responses
 from storage.records import Project, PromptId, Purpose, Response, ResponseId, Task, TaskId, digest
 from storage.tasks import add_tasks, tasks
@@ -57,6 +58,38 @@ def make_tasks(
             groups = _groups(kind, ours, together, rng, pairs_per_prompt)
             fresh.extend(_task(project, prompt, group, kind) for group in groups)
     return add_tasks(connection, fresh)
+
+
+def put_side_by_side(
+    connection: Connection, project: Project, pairs: Iterable[tuple[Response, Response]]
+) -> int:
+    """Make a task of each pair of responses to one prompt, whatever other pairs the prompt has.
+
+    Args:
+        connection: Open for writing.
+        project: Gives the tasks their type, the first that shows two responses, and overlap.
+        pairs: Stored responses. Two with the same text are left out.
+
+    Returns:
+        How many tasks are new.
+
+    Raises:
+        InvalidOption: The project asks for no type that shows two responses.
+    """
+    asked = [task_type(name) for name in project.collecting.task_types]
+    kind = next((one for one in asked if one.fewest <= 2 <= one.most), None)
+    if kind is None:
+        raise InvalidOption(
+            "task_types",
+            "none of those that the project asks for shows two responses side by side; add one",
+            ", ".join(project.collecting.task_types),
+        )
+    groups = [
+        (left.prompt, (min(left.id, right.id), max(left.id, right.id)))
+        for left, right in pairs
+        if left.text != right.text
+    ]
+    return add_tasks(connection, [_task(project, prompt, group, kind) for prompt, group in groups])
 
 
 def _is_ours(answer: Response) -> bool:

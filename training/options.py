@@ -6,6 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+Start = Annotated[
+    str, Field(min_length=1, description="Model to start from: a Hugging Face name or a policy")
+]
 Rank = Annotated[
     int, Field(ge=0, le=512, description="Rank of the LoRA adapter; 0 trains every weight")
 ]
@@ -18,6 +21,37 @@ BatchTokens = Annotated[
 ]
 MaxTokens = Annotated[
     int, Field(ge=8, le=1 << 20, description="Longer conversations are left out, never cut")
+]
+MaxNewTokens = Annotated[
+    int, Field(ge=1, le=8192, description="Longest answer in tokens, its end token included")
+]
+MissingEndPenalty = Annotated[
+    float, Field(ge=0, description="Taken from the reward of answers cut at max_new_tokens")
+]
+FinetuningRate = Annotated[
+    float, Field(gt=0, le=1e-1, description="Peak AdamW step; whole weights want a tenth of it")
+]
+PolicySteps = Annotated[
+    int, Field(ge=1, le=100_000, description="How often to answer and then learn from it")
+]
+PolicyTemperature = Annotated[
+    float,
+    Field(ge=0.1, le=2, description="Of the policy throughout: sampling, probabilities and KL"),
+]
+PolicyBatchTokens = Annotated[
+    int,
+    Field(ge=64, description="Tokens per pass, padding included; lower it if memory runs out"),
+]
+CheckpointEvery = Annotated[
+    int, Field(ge=1, description="Steps between checkpoints, from which a killed run goes on")
+]
+ValidateEvery = Annotated[
+    int,
+    Field(
+        ge=1,
+        description="Steps between checkpoints, from which a killed run goes on; each is"
+        " validated, as is the end of each pass",
+    ),
 ]
 Prompts = Annotated[
     int | None,

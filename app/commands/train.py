@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
+from pydantic import create_model
 
 from app.commands.home import AsJson, Home, InHome, ProjectName, project_called
 from app.commands.options import read_options, with_options
 from app.commands.output import note, tell, tell_json, tell_table, written_estimate
+from app.kinds import PolicyJob, PromptsJob
 from app.processes import place_among_processes
 from storage.errors import InvalidOption
 from storage.recipes import Entry, Recipe, RecipeConfig, find
@@ -49,6 +51,7 @@ def policy_command(recipe: PolicyRecipe) -> Callable[..., None]:
 
 def _snapshot_command(kind: Literal["reward", "policy"], recipe: Recipe) -> Callable[..., None]:
     """The command of a recipe that learns from judgements."""
+    asked = _asked(kind, recipe)
 
     def command(
         *,
@@ -75,16 +78,18 @@ def _snapshot_command(kind: Literal["reward", "policy"], recipe: Recipe) -> Call
     ) -> None:
         from storage.snapshots import snapshot as frozen
 
-        options = read_options(recipe.config, typed)
+        options = read_options(asked, typed)
         if (data is None) == (snapshot is None):
             raise InvalidOption("data", "name either --data or --snapshot", data and str(data))
         if estimate:
-            _tell_memory(home, recipe, options, data or str(snapshot), as_json=as_json)
+            own = _own(recipe, options)
+            _tell_memory(home, recipe, own, data or str(snapshot), as_json=as_json)
             return
         _refuse_contradictions(data=data, output=output, queue=queue, name=name)
         _refuse_company(together=data is not None and recipe.together)
         if data is not None:
-            _from_file(home, recipe, options, data, output, kind=kind, as_json=as_json)
+            own = _own(recipe, options, alone=True)
+            _from_file(home, recipe, own, data, output, kind=kind, as_json=as_json)
             return
         config = {**options.model_dump(), "snapshot": snapshot, "name": name}
         with home.open() as (_, database), database.read() as connection:
@@ -101,7 +106,30 @@ def _snapshot_command(kind: Literal["reward", "policy"], recipe: Recipe) -> Call
         )
 
     command.__doc__ = f"{recipe.summary}."
-    return with_options(command, recipe.config)
+    return with_options(command, asked)
+
+
+def _asked(kind: str, recipe: Recipe) -> type[RecipeConfig]:
+    """The options of a command: the recipe's own, and what its jobs say besides."""
+    if kind == "reward":
+        return recipe.config
+    besides = PromptsJob if "rewards" in recipe.config.model_fields else PolicyJob
+    return create_model(f"{recipe.name}_command", __base__=(besides, recipe.config))
+
+
+def _own(recipe: Recipe, options: RecipeConfig, *, alone: bool = False) -> RecipeConfig:
+    """The recipe's own among the options of a command.
+
+    Raises:
+        InvalidOption: It is to do without a store, and others were given.
+    """
+    typed = options.model_dump()
+    for name in ("judges", "sweep"):
+        if alone and typed.get(name):
+            raise InvalidOption(
+                name, "this needs the store; leave out --data and --output", typed[name]
+            )
+    return recipe.config.read({field: typed[field] for field in recipe.config.model_fields})
 
 
 def _tell_memory(
@@ -126,6 +154,7 @@ def _tell_memory(
 
 def _prompts_command(recipe: Recipe) -> Callable[..., None]:
     """The command of a policy recipe that learns from prompts."""
+    asked = _asked("policy", recipe)
 
     def command(
         *,
@@ -141,13 +170,16 @@ def _prompts_command(recipe: Recipe) -> Callable[..., None]:
         as_json: AsJson = False,
         **typed: Any,
     ) -> None:
-        options = read_options(recipe.config, typed)
+        options = read_options(asked, typed)
         _refuse_contradictions(data=data, output=output, queue=queue, name=name)
         _refuse_company(together=data is not None and recipe.together)
         if data is not None:
-            _from_file(home, recipe, options, data, output, kind="policy", as_json=as_json)
+            own = _own(recipe, options, alone=True)
+            _from_file(home, recipe, own, data, output, kind="policy", as_json=as_json)
             return
         config = {**options.model_dump(), "name": name}
+        if config["sweep"] and not queue:
+            raise InvalidOption("sweep", "this is work for the worker; add --queue", "no --queue")
         with home.open() as (_, database), database.read() as connection:
             found = project_called(connection, project).id
         _from_store(
@@ -162,7 +194,7 @@ def _prompts_command(recipe: Recipe) -> Callable[..., None]:
         )
 
     command.__doc__ = f"{recipe.summary}."
-    return with_options(command, recipe.config)
+    return with_options(command, asked)
 
 
 def _refuse_contradictions(

@@ -98,7 +98,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], *, caption:
 
     Args:
         columns: One per cell of a row.
-        rows: Cells; None is written as a dash.
+        rows: Cells; None is written as a dash, and "" is left empty. A card has neither.
         caption: Says to a screen reader what the table is.
     """
     head = joined(
@@ -111,7 +111,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], *, caption:
                 Markup('<td data-label="{}"{}{}>{}</td>').format(
                     column.heading,
                     _align(column),
-                    Markup(" data-none") if cell is None else "",
+                    Markup(" data-none") if cell is None or cell == "" else "",
                     "–" if cell is None else cell,
                 )
                 for column, cell in zip(columns, row, strict=True)

@@ -41,11 +41,12 @@ from app.pages.model_card import (
     numbers,
     summary,
 )
+from app.pages.policy_table import policies_compared
 from app.pages.run_health import health_of_model
-from app.pages.runs import CURVES, metric_title, split_name
+from app.pages.runs import CURVES, MOST_RUNS, metric_title, split_name
 from app.pages.visit import Guard, Visit
 from evaluation.card_figures import DRAWN
-from storage import models
+from storage import jobs, models
 from storage.records import Model, ModelId
 from storage.settings import Settings
 
@@ -58,6 +59,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     database = guard.database
     html(heading("Models", "What was learnt, how well it holds on prompts it has not seen."))
     banner, listed = html(), html()
+    policies = html()
     compared, picture = html(), _place("Pair accuracy of each reward model")
     with gr.Column(visible=False, elem_classes="t-card") as card:
         shown = html()
@@ -71,12 +73,14 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     def show(visit: Visit) -> list[Any]:
         with database.read() as connection:
             known = models.models(connection)
+            runs = {one.id: one for one in jobs.jobs(connection, limit=MOST_RUNS)}
         chosen = _chosen(visit, known)
         rewards = [one for one in known if one.purpose == "reward"]
         alike = comparable(rewards, chosen)
         return [
             simulated(visit),
             _table(known, visit, chosen),
+            policies_compared(known, runs, chosen, visit),
             beside_each_other(alike, chosen, visit, others=len(rewards) - len(alike)),
             _drawn(figure_of_all(alike)),
             gr.update(visible=chosen is not None),
@@ -84,7 +88,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         ]
 
     places = [card, shown, *first, doubted, *further, rest]
-    guard.show(page.load, show, [banner, listed, compared, picture, *places])
+    guard.show(page.load, show, [banner, listed, policies, compared, picture, *places])
     try_it.draw(guard, page, settings)
 
 

@@ -41,6 +41,8 @@ TONES: dict[JobState, Tone] = {
     JobState.FAILED: "bad",
     JobState.CANCELLED: "warn",
 }
+MOST_RUNS = 200
+"""The newest, beyond which a page looks for none."""
 TRAINING = ("reward", "policy", "ablation")
 """Kinds of job that are watched on the Train page."""
 PARTS = ("train", "validation", "test")
@@ -100,6 +102,8 @@ def job_title(job: Job) -> str:
         case "reward":
             return f"{label(job.recipe)} reward model"
         case "policy":
+            if job.config.get("sweep"):
+                return f"{len(job.config['sweep'])} policies with {label(job.recipe)}"
             return f"Policy with {label(job.recipe)}"
         case "ablation":
             return "Ablation of " + ", ".join(job.config.get("kinds", ()))
@@ -306,6 +310,13 @@ def _ending(job: Job, visit: Visit) -> Markup:
             job.id
         )
         return notice(Markup("{}, one file with its figures and tables.").format(way), "good")
+    if job.state is JobState.DONE and "models" in job.result:
+        ways = Markup(", ").join(
+            link(name, visit.address("models", model=name)) for name in job.result["models"]
+        )
+        return notice(
+            Markup("{} are registered, compared on the page Models.").format(ways), "good"
+        )
     if job.state is JobState.DONE and "model" in job.result:
         name = str(job.result["model"])
         way = link("See its report card", visit.address("models", model=name))

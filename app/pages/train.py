@@ -13,11 +13,11 @@ from app.forms import Form, draw_form, label
 from app.kinds import job_config
 from app.memory_needs import asked_elsewhere
 from app.pages import ablation as ablations
-from app.pages import memory
+from app.pages import memory, run_samples
 from app.pages.fragments import count, empty, heading, html, joined, section
 from app.pages.frame import simulated
 from app.pages.run_health import health, held_out
-from app.pages.runs import TRAINING, curves, log_tail, run_head, runs_table
+from app.pages.runs import MOST_RUNS, TRAINING, curves, log_tail, run_head, runs_table
 from app.pages.visit import Guard, Visit
 from app.queue import cancel, enqueue
 from app.sources import has_whole_weights
@@ -61,7 +61,6 @@ FROM_PROMPTS = (
 """Options to show at once, where a recipe has them; the others wait under "Advanced"."""
 LIVE, IDLE = 1.5, 8.0
 """Seconds between two looks at the database, while something runs and otherwise."""
-MOST_RUNS = 200
 REMEMBER = """(job) => { const here = new URL(location); here.searchParams.set('job', job);
 history.replaceState(null, '', here); }"""
 
@@ -73,6 +72,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     banner = html()
     started = gr.Textbox(visible="hidden")
     seen = gr.Textbox("", visible="hidden")
+    timer = gr.Timer(LIVE)
     with gr.Row(elem_classes="t-columns"):
         with gr.Column(scale=5, min_width=340, elem_classes="t-card"):
             html(section("New run"))
@@ -88,12 +88,17 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
                     for name in ablations.FIGURES
                 ]
             numbers = html()
+            run_samples.draw(
+                guard,
+                settings,
+                lambda visit: _chosen(visit, _runs(visit, database)),
+                (page.load, timer.tick),
+            )
             with gr.Accordion("More curves", open=False, elem_classes="t-fold") as more_place:
                 more = html()
             with gr.Accordion("Log", open=False, elem_classes="t-fold") as log_place:
                 log = html()
             listed = html()
-    timer = gr.Timer(LIVE)
     screen = [banner, head, drawn, more, log, listed, stop_place, more_place, log_place, timer]
     screen += [seen, *figures, numbers]
 
@@ -165,6 +170,7 @@ def _forms() -> tuple[Forms, Buttons, Estimates]:
                     "rewards": [],
                     "kinds": list(ABLATED),
                     "watch": [],
+                    "judges": [],
                     "stop_on": list(RULES),
                 },
             )
@@ -213,7 +219,7 @@ def _starter(
 
 def _menus(form: Form[RecipeConfig]) -> dict[str, Any]:
     """The inputs whose choices depend on what is stored."""
-    names = ("snapshot", "base", "start", "rewards", "watch")
+    names = ("snapshot", "base", "start", "rewards", "watch", "judges")
     return {name: form.inputs[name] for name in names if name in form.inputs}
 
 
@@ -234,6 +240,7 @@ def _choices(
         "snapshot": gr.Dropdown(frozen, value=frozen[0][1] if frozen else None),
         "rewards": gr.Dropdown([*rewards, *EXAMPLES], value=rewards[:1]),
         "watch": gr.Dropdown(rewards, value=[]),
+        "judges": gr.Dropdown(rewards, value=[]),
         "base": gr.Dropdown([DEFAULT_BASE, *(model.name for model in whole)]),
         "start": gr.Dropdown([DEFAULT_BASE, *(model.name for model in policies)]),
     }

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from browsing import PATIENCE, WIDE, Open
+from invented import Invented, fill, people
+from pages_desk import HERE, Desk, open_desk
 from served import Web
 from serving import Served, serving
 from workshop import small_reward_model
 
 from storage.database import Database
-from storage.records import Project
+from storage.records import Annotator, Project
 from storage.settings import Settings
 
 
@@ -90,3 +92,31 @@ def unserved(chromium: Any) -> Iterator[Open]:
 def own_project(running_web: Web, request: pytest.FixtureRequest) -> Project:
     """A project for this test alone."""
     return running_web.project(request.node.name, prompts=6)
+
+
+# Drawing the pages takes seconds, so each installation is made once; tests leave one another alone.
+
+
+@pytest.fixture(scope="module")
+def empty_desk(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Desk, tuple[Annotator, Annotator, Annotator]]]:
+    """Nothing but an administrator, a researcher and an annotator."""
+    for desk in open_desk(sqlite_template, tmp_path_factory.mktemp("empty")):
+        yield desk, people(desk.database, datetime.now(UTC))
+
+
+@pytest.fixture(scope="module")
+def filled(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Desk, Invented]]:
+    for desk in open_desk(sqlite_template, tmp_path_factory.mktemp("full")):
+        desk.home = HERE
+        yield desk, fill(desk.database, desk.settings, datetime.now(UTC), prompts=40)
+
+
+@pytest.fixture
+def full_desk(filled: tuple[Desk, Invented]) -> tuple[Desk, Invented]:
+    """A whole installation, with its administrator at the desk."""
+    desk, invented = filled
+    return desk.sit(invented.administrator), invented

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import secrets
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import made_trials
@@ -14,6 +16,7 @@ import numpy as np
 
 from evaluation.ablation import compare
 from evaluation.ablation_words import told
+from evaluation.policy_card import against_start
 from evaluation.report_card import reward_report_card
 from evaluation.studies import open_study
 from storage import jobs, models, snapshots, studies
@@ -145,6 +148,7 @@ def fill(database: Database, settings: Settings, now: datetime, *, prompts: int 
         "2026-03-14 15:04:44 Checkpoint at step 40.\n",
         encoding="utf-8",
     )
+    _samples(settings.folder("jobs", running.id) / "checkpoints", asked[:4])
     study = _studies(database, project, asked, [annotator, *others[:2]], now=now, rng=rng)
     return Invented(
         administrator=administrator,
@@ -282,13 +286,34 @@ def _models(
         folder="models/ppo-combined-1",
         parents=(rewards[2].id,),
         config={"steps": 120, "kl_target": 6.0, "rewards": {"combined-1": 1.0}},
-        metrics={"reward": 0.81, "kl": 5.6, "entropy": 1.9, "length": 142.0},
+        metrics={
+            "reward_at_start": -0.02,
+            "reward": 0.81,
+            "kl": 5.6,
+            "entropy": 1.9,
+            "response_length": 142.0,
+            "against_start": _against_start(np.random.default_rng(8)),
+        },
         created=now - timedelta(hours=5),
     )
     with database.write() as connection:
         for model in (*rewards, policy):
             settings.folder(*model.folder.split("/"))
             models.add_model(connection, model)
+
+
+def _against_start(rng: np.random.Generator) -> dict[str, Any]:
+    """A policy whose answers are longer than its start's, and a little better at equal length."""
+    longer, better = rng.normal(20, 30, 60), rng.normal(0.4, 0.8, 60)
+    learned_from = better + 0.02 * longer + rng.normal(0.4, 0.5, 60)
+    nothing = np.zeros(60)
+    return against_start(
+        {"combined-1": learned_from, "absolute-1": better + 0.01 * longer},
+        {"combined-1": nothing, "absolute-1": nothing},
+        tokens=122 + longer,
+        tokens_of_start=np.full(60, 122),
+        prompts=range(60),
+    )
 
 
 def _jobs(
@@ -408,6 +433,25 @@ def _jobs(
             )
         queue("reward", "preference", timedelta(minutes=2), snapshot=snapshot, name="preference-2")
         return jobs.job(connection, running.id), jobs.job(connection, sampled.id)
+
+
+def _samples(folder: Path, asked: list[Prompt]) -> None:
+    """What the running policy answered at its start, after 20 steps and after 40."""
+    folder.mkdir(parents=True)
+    texts = {0: (f"{ANSWER}{MORE * 2}", False), 20: (ANSWER, True), 40: (ANSWER[:120], True)}
+    lines = [
+        {
+            "step": step,
+            "prompt": list(prompt.messages),
+            "response": text,
+            "tokens": len(text) // 4,
+            "finished": finished,
+        }
+        for step, (text, finished) in texts.items()
+        for prompt in asked
+    ]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    (folder / "samples.jsonl").write_text(text, encoding="utf-8")
 
 
 def _studies(

@@ -83,6 +83,13 @@ def test_answers_that_are_all_as_long_leave_the_win_rate() -> None:
     assert length_controlled_win_rate(scores, [0, 0, 0, 0], prompts) == win_rate(scores, prompts)
 
 
+def test_nothing_but_ties_is_a_tie_at_any_length() -> None:
+    scores, prompts = [0.5] * 4, [0, 1, 2, 3]
+    found = length_controlled_win_rate(scores, [5, -5, 20, 1], prompts)
+    assert found == win_rate(scores, prompts)
+    assert found.value == 0.5
+
+
 def test_what_cannot_be_told_is_refused() -> None:
     prompts = list(range(6))
     with pytest.raises(NoConvergence, match="explains every score"):

@@ -15,6 +15,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from datasets import Dataset
+from killed import interrupt, interrupt_at
 from lively import Heard, save_lively
 from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file
@@ -578,9 +579,9 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     stopped = Heard(stop_at=7 if phase == "report" else None)
     with monkeypatch.context() as patch:
         if phase == "writing the folder":
-            patch.setattr("training.policies.dpo.write_policy", _interrupt)
+            patch.setattr("training.policies.dpo.write_policy", interrupt)
         if phase == "checkpoint":
-            patch.setattr("trl.DPOTrainer._save_rng_state", _interrupt_at(8))
+            patch.setattr("transformers.Trainer._save_rng_state", interrupt_at(8))
         with pytest.raises(KeyboardInterrupt):
             do(lively, judged, tmp_path / "killed", heard=stopped, **options)
     assert not (tmp_path / "killed/policy").exists()
@@ -600,20 +601,6 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
         rtol=0,
         atol=1e-6,
     )
-
-
-def _interrupt(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _interrupt_at(step: int) -> Any:
-    def save(self: Any, folder: str) -> None:
-        if folder.endswith(f"-{step}"):
-            raise KeyboardInterrupt
-        original(self, folder)
-
-    original = _Trainer._save_rng_state
-    return save
 
 
 def test_checkpoints_of_another_run_are_refused(lively: str, judged: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import torch
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
+from killed import interrupt, interrupt_at
 from lively import PROMPTS, Heard, Letters, save_lively
 from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file
@@ -584,9 +585,9 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     scorers: dict[str, Scorer] = {"letters": Fatal(6 if phase == "scoring" else 99)}
     with monkeypatch.context() as patch:
         if phase == "writing the folder":
-            patch.setattr("training.policies.grpo.write_policy", _interrupt)
+            patch.setattr("training.policies.grpo.write_policy", interrupt)
         if phase == "checkpoint":
-            patch.setattr("transformers.Trainer._save_rng_state", _interrupt_at(6))
+            patch.setattr("transformers.Trainer._save_rng_state", interrupt_at(6))
         with pytest.raises(KeyboardInterrupt):
             do(kind, lively, tmp_path / "killed", heard=stopped, scorers=scorers, **options)
     assert not (tmp_path / "killed/policy").exists()
@@ -613,20 +614,6 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     )
     samples = [tmp_path / run / "policy/samples.jsonl" for run in ("killed", "whole")]
     assert samples[0].read_bytes() == samples[1].read_bytes()
-
-
-def _interrupt(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _interrupt_at(step: int) -> Any:
-    def save(self: Any, folder: str) -> None:
-        if folder.endswith(f"-{step}"):
-            raise KeyboardInterrupt
-        original(self, folder)
-
-    original = _GRPO._save_rng_state
-    return save
 
 
 @BOTH

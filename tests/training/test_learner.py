@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from training.policies.actor import Batch, Reading
+from training.policies.actor import Reading
 from training.policies.config import PPOConfig
+from training.policies.episodes import Batch
 from training.policies.learner import Learner
 from training.policies.rollouts import Rollout
 from training.sampling import Answer

@@ -22,8 +22,9 @@ from storage.recipes import find
 from training.attention import NAME
 from training.backbone import load_causal
 from training.policies import POLICIES
-from training.policies.actor import Actor, Batch
+from training.policies.actor import Actor
 from training.policies.config import PPOConfig
+from training.policies.episodes import Batch
 from training.policies.folder import write_policy
 from training.policies.learner import _fitting
 from training.policies.mixer import RewardMixer

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from killed import interrupt
 from lively import PROMPTS, Heard, Letters, save_lively
 from safetensors.torch import load_file
 
@@ -299,6 +300,7 @@ def test_the_folder_tells_what_it_is_and_shows_samples(
     assert told["best_of_n"][1]["gain"] >= told["best_of_n"][0]["gain"] > 0
     card = (tmp_path / "policy/README.md").read_text()
     assert f"# {METHODS[recipe][0].title}\n" in card
+    assert "- `letters`, weight 1\n" in card
     assert f"| 4 | {told['best_of_n'][1]['gain']:+.3g} | 0.636 |" in card
     lines = (tmp_path / "policy/samples.jsonl").read_text().splitlines()
     samples = [json.loads(line) for line in lines]
@@ -382,10 +384,10 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
             save = in_rounds.kept.save
             patch.setattr(
                 "training.policies.rounds.kept.save",
-                lambda *place: _interrupt() if place[1] == 2 else save(*place),
+                lambda *place: interrupt() if place[1] == 2 else save(*place),
             )
         if phase == "writing the folder":
-            patch.setattr("training.policies.in_rounds.write_policy", _interrupt)
+            patch.setattr("training.policies.in_rounds.write_policy", interrupt)
         with pytest.raises(KeyboardInterrupt):
             do(recipe, lively, folder / "killed", heard=stopped, scorers=scorers, **options)
     assert not (folder / "killed/policy").exists()
@@ -420,10 +422,6 @@ def workplace(
     lively: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[str, Path, pytest.MonkeyPatch]:
     return lively, tmp_path, monkeypatch
-
-
-def _interrupt(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt
 
 
 @each_method

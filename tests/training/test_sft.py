@@ -13,6 +13,7 @@ import planted
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from killed import interrupt, interrupt_at
 from lively import save_lively
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
@@ -361,9 +362,9 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     heard = Heard(stop_at=10 if phase == "report" else None)
     with monkeypatch.context() as patch:
         if phase == "writing the folder":
-            patch.setattr("training.policies.sft.write_policy", _interrupt)
+            patch.setattr("training.policies.sft.write_policy", interrupt)
         if phase == "checkpoint":
-            patch.setattr("trl.SFTTrainer._save_rng_state", _interrupt_at(8))
+            patch.setattr("transformers.Trainer._save_rng_state", interrupt_at(8))
         with pytest.raises(KeyboardInterrupt):
             do(lines, tmp_path / "killed", heard=heard, **options)
     assert not (tmp_path / "killed/policy").exists()
@@ -381,20 +382,6 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     torch.testing.assert_close(
         weights(tmp_path / "killed"), weights(tmp_path / "whole"), rtol=0, atol=1e-6
     )
-
-
-def _interrupt(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _interrupt_at(step: int) -> Any:
-    def save(self: Any, folder: str) -> None:
-        if folder.endswith(f"-{step}"):
-            raise KeyboardInterrupt
-        original(self, folder)
-
-    original = _Trainer._save_rng_state
-    return save
 
 
 def test_cancelling_leaves_the_last_checkpoint(lines: Path, tmp_path: Path) -> None:

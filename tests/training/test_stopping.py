@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from killed import interrupt
 from lively import Heard, Letters, save_lively
 from safetensors.torch import load_file
 from test_ppo import OPTIONS, without_clock
@@ -252,7 +253,7 @@ def test_a_killed_run_stops_where_and_as_it_would_have(
     step = {"before the best": 4, "after the best": 8}.get(phase)
     with monkeypatch.context() as patch:
         if step is None:
-            patch.setattr("training.policies.ppo.write_policy", _interrupt)
+            patch.setattr("training.policies.ppo.write_policy", interrupt)
         with pytest.raises(KeyboardInterrupt):
             do(lively, tmp_path / "killed", Scripted(*said), Heard(stop_at=step), **options)
     # Looks that were before the checkpoint are not taken again.
@@ -270,7 +271,3 @@ def test_a_killed_run_stops_where_and_as_it_would_have(
     torch.testing.assert_close(
         weights(tmp_path / "killed"), weights(tmp_path / "whole"), rtol=0, atol=1e-6
     )
-
-
-def _interrupt(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt

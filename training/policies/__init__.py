@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal
 
 from storage.recipes import Recipe
@@ -20,40 +22,14 @@ class PolicyRecipe(Recipe):
     say of the answers: `run` takes `prompts` and `rewards`, the folder of each by its name."""
 
 
-def _sft(*positional: Any, **named: Any) -> dict[str, Any]:
-    from training.policies.sft import run
+def _run_of(module: str) -> Callable[..., dict[str, Any]]:
+    """The `run` of a module here, which is imported, and torch with it, only when it is called."""
 
-    return run(*positional, **named)
+    def run(*positional: Any, **named: Any) -> dict[str, Any]:
+        outcome: dict[str, Any] = import_module(f"{__name__}.{module}").run(*positional, **named)
+        return outcome
 
-
-def _ppo(*positional: Any, **named: Any) -> dict[str, Any]:
-    from training.policies.ppo import run
-
-    return run(*positional, **named)
-
-
-def _grpo(*positional: Any, **named: Any) -> dict[str, Any]:
-    from training.policies.grpo import run
-
-    return run(*positional, **named)
-
-
-def _dpo(*positional: Any, **named: Any) -> dict[str, Any]:
-    from training.policies.dpo import run
-
-    return run(*positional, **named)
-
-
-def _iterative_dpo(*positional: Any, **named: Any) -> dict[str, Any]:
-    from training.policies.iterative_dpo import run
-
-    return run(*positional, **named)
-
-
-def _rejection_sampling(*positional: Any, **named: Any) -> dict[str, Any]:
-    from training.policies.rejection_sampling import run
-
-    return run(*positional, **named)
+    return run
 
 
 POLICIES: dict[str, PolicyRecipe] = {
@@ -61,14 +37,14 @@ POLICIES: dict[str, PolicyRecipe] = {
         name="sft",
         summary="Learn to write answers like those that people found good (supervised fine-tuning)",
         config=SFTConfig,
-        run=_sft,
+        run=_run_of("sft"),
         learns_from="snapshot",
     ),
     "ppo": PolicyRecipe(
         name="ppo",
         summary="PPO against one or several reward models, with a KL penalty to the start",
         config=PPOConfig,
-        run=_ppo,
+        run=_run_of("ppo"),
         together=True,
         learns_from="prompts",
     ),
@@ -76,35 +52,35 @@ POLICIES: dict[str, PolicyRecipe] = {
         name="grpo",
         summary="GRPO: of the answers to a prompt, each is rewarded against the mean of all",
         config=GRPOConfig,
-        run=_grpo,
+        run=_run_of("grpo"),
         learns_from="prompts",
     ),
     "rloo": PolicyRecipe(
         name="rloo",
         summary="RLOO: of the answers to a prompt, each is rewarded against the mean of the others",
         config=RLOOConfig,
-        run=_grpo,
+        run=_run_of("grpo"),
         learns_from="prompts",
     ),
     "dpo": PolicyRecipe(
         name="dpo",
         summary="DPO: learn from comparisons directly, without a reward model",
         config=DPOConfig,
-        run=_dpo,
+        run=_run_of("dpo"),
         learns_from="snapshot",
     ),
     "iterative-dpo": PolicyRecipe(
         name="iterative-dpo",
         summary="DPO in rounds, on the best and the worst of several answers by reward models",
         config=IterativeDPOConfig,
-        run=_iterative_dpo,
+        run=_run_of("iterative_dpo"),
         learns_from="prompts",
     ),
     "rejection-sampling": PolicyRecipe(
         name="rejection-sampling",
         summary="Learn to write the best of several answers by reward models, in rounds (RAFT)",
         config=RejectionSamplingConfig,
-        run=_rejection_sampling,
+        run=_run_of("rejection_sampling"),
         learns_from="prompts",
     ),
 }

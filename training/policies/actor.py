@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
@@ -22,10 +21,9 @@ from transformers import PreTrainedModel
 
 from storage.errors import InvalidData, InvalidOption
 from training.adapters import adapt, blocks
-from training.attention import Squares, look_in_squares, squares_of
-from training.batching import Row
+from training.attention import look_in_squares
 from training.frozen import FrozenLayers
-from training.generation import shared_beginning
+from training.policies.episodes import Batch
 from training.ppo_objectives import entropy, token_log_probabilities
 from training.processes import like, whole
 from training.quiet import quietly
@@ -37,108 +35,8 @@ VALUE = "value"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Episodes that go through the model together: as rows padded on the right, or all in one row.
-
-    E episodes, T tokens in the longest response, N in all responses, B rows of L places.
-    """
-
-    episodes: Tensor
-    """Which of the step's episodes these are, shape (E,)."""
-    ids: Tensor
-    """Prompts and responses, shape (B, L), without a response's last token: nobody looks at it."""
-    before: Tensor
-    """Places, in the flattened (B * L), of the tokens before those of a response, shape (N,)."""
-    tokens: Tensor
-    """The responses' tokens, episode after episode, shape (N,)."""
-    mask: Tensor
-    """Where a response has a token, shape (E, T)."""
-    positions: Tensor | None = None
-    """Where all are in one row: of each place in its own conversation, shape (1, L)."""
-    squares: Squares | None = None
-    """Where all are in one row: who looks at whom."""
-
-    @classmethod
-    def of(
-        cls,
-        episodes: Sequence[int],
-        prompts: Sequence[Sequence[int]],
-        responses: Sequence[Sequence[int]],
-        *,
-        pad: int,
-        device: torch.device,
-    ) -> Batch:
-        """Lay out the chosen episodes of a step's prompts and responses as rows."""
-        rows = [[*prompts[episode], *responses[episode][:-1]] for episode in episodes]
-        width = max(map(len, rows))
-        return cls(
-            ids=torch.tensor([row + [pad] * (width - len(row)) for row in rows], device=device),
-            before=torch.tensor(
-                [
-                    place * width + token
-                    for place, (row, episode) in enumerate(zip(rows, episodes, strict=True))
-                    for token in range(len(prompts[episode]) - 1, len(row))
-                ],
-                device=device,
-            ),
-            **cls._said(episodes, responses, device),
-        )
-
-    @classmethod
-    def in_one_row(
-        cls,
-        episodes: Sequence[int],
-        prompts: Sequence[Sequence[int]],
-        responses: Sequence[Sequence[int]],
-        *,
-        dtype: torch.dtype,
-        device: torch.device,
-    ) -> Batch:
-        """The same without padding, and what all prompts begin with is there once."""
-        asked = [prompts[episode] for episode in episodes]
-        shared = shared_beginning(asked)
-        own = [
-            [*prompt[shared:], *responses[episode][:-1]]
-            for prompt, episode in zip(asked, episodes, strict=True)
-        ]
-        starts = shared + np.cumsum([0, *map(len, own)])
-        row = Row(
-            np.array(asked[0][:shared], dtype=np.int32),
-            tuple(np.array(part, dtype=np.int32) for part in own),
-        )
-        positions = [range(shared), *(range(shared, shared + len(part)) for part in own)]
-        return cls(
-            ids=torch.from_numpy(np.concatenate([row.prompt, *row.answers])).to(device)[None],
-            before=torch.tensor(
-                [
-                    start + token
-                    for start, part, prompt in zip(starts, own, asked, strict=False)
-                    for token in range(len(prompt) - shared - 1, len(part))
-                ],
-                device=device,
-            ),
-            positions=torch.tensor([place for part in positions for place in part], device=device)[
-                None
-            ],
-            squares=squares_of([row], dtype=dtype, device=device),
-            **cls._said(episodes, responses, device),
-        )
-
-    @staticmethod
-    def _said(
-        episodes: Sequence[int], responses: Sequence[Sequence[int]], device: torch.device
-    ) -> dict[str, Any]:
-        lengths = torch.tensor([len(responses[episode]) for episode in episodes])
-        return {
-            "episodes": torch.tensor(list(episodes), device=device),
-            "tokens": torch.tensor([t for e in episodes for t in responses[e]], device=device),
-            "mask": (torch.arange(int(lengths.max())) < lengths[:, None]).to(device),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What the model says of a batch's response tokens; each (B, T), 0 outside the mask."""
+    """What the model says of a batch's response tokens; each (E, T), 0 outside the mask."""
 
     log_probabilities: Tensor
     """In nats."""
@@ -300,17 +198,17 @@ class Actor:
                 states = self._states(batch, below)
         values = self.value_head(states.float()).squeeze(-1)
         return Reading(
-            log_probabilities=_spread(token_log_probabilities(logits, batch.tokens), batch.mask),
-            values=_spread(values, batch.mask),
-            entropy=_spread(entropy(logits), batch.mask) if with_entropy else None,
+            log_probabilities=batch.as_rows(token_log_probabilities(logits, batch.tokens)),
+            values=batch.as_rows(values),
+            entropy=batch.as_rows(entropy(logits)) if with_entropy else None,
         )
 
     @torch.no_grad()
     def reference(self, batch: Batch, *, below: Tensor | None = None) -> Tensor:
-        """Log-probabilities under the reference, in nats, shape (B, T)."""
+        """Log-probabilities under the reference, in nats, shape (E, T)."""
         with self._as_reference():
             logits = self._logits(self._states(batch, below))
-        return _spread(token_log_probabilities(logits, batch.tokens), batch.mask)
+        return batch.as_rows(token_log_probabilities(logits, batch.tokens))
 
     @torch.no_grad()
     def follow(self, decay: float) -> None:
@@ -539,9 +437,3 @@ class Actor:
         apart, together = (self._states(batch, None).float() for batch in (rows, row))
         # Rounding in bf16 is a hundredth; another token in sight changes more than a tenth.
         return bool((apart - together).abs().mean() < 0.05 * apart.std())
-
-
-def _spread(numbers: Tensor, mask: Tensor) -> Tensor:
-    """Numbers per response token (N,) as rows (B, T), 0 outside the mask."""
-    rows = torch.zeros(mask.shape, dtype=numbers.dtype, device=numbers.device)
-    return rows.masked_scatter(mask, numbers)

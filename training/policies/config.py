@@ -8,7 +8,22 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from storage.recipes import RecipeConfig
 from storage.records import HIGHEST_RATING, LOWEST_RATING
-from training.options import BatchTokens, Layers, MaxTokens, Rank, Seed
+from training.options import (
+    BatchTokens,
+    CheckpointEvery,
+    FinetuningRate,
+    Layers,
+    MaxNewTokens,
+    MaxTokens,
+    MissingEndPenalty,
+    PolicyBatchTokens,
+    PolicySteps,
+    PolicyTemperature,
+    Rank,
+    Seed,
+    Start,
+    ValidateEvery,
+)
 from training.places import DEFAULT_BASE
 from training.policies.health import RULES
 from training.policies.reward_options import (
@@ -23,9 +38,7 @@ from training.policies.reward_options import (
 class SFTConfig(RecipeConfig):
     """Learn to write such answers as people found good."""
 
-    base: Annotated[
-        str, Field(min_length=1, description="Model to start from: a Hugging Face name or a policy")
-    ] = DEFAULT_BASE
+    base: Start = DEFAULT_BASE
     preferred: Annotated[
         bool, Field(description="Learn from answers that won more comparisons than they lost")
     ] = True
@@ -45,22 +58,12 @@ class SFTConfig(RecipeConfig):
         int, Field(ge=1, description="At most so many answers of a prompt, the best first")
     ] = 1
     epochs: Annotated[int, Field(ge=1, le=100, description="Passes over the answers")] = 2
-    learning_rate: Annotated[
-        float,
-        Field(gt=0, le=1e-1, description="Peak AdamW step; whole weights want a tenth of it"),
-    ] = 2e-4
+    learning_rate: FinetuningRate = 2e-4
     rank: Rank = 16
     layers: Layers = None
     batch_tokens: BatchTokens = 1024
     max_tokens: MaxTokens = 1024
-    checkpoint_every: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="Steps between checkpoints, from which a killed run goes on; each is"
-            " validated, as is the end of each pass",
-        ),
-    ] = 50
+    checkpoint_every: ValidateEvery = 50
     seed: Seed = 0
 
     @field_validator("min_rating")
@@ -74,24 +77,15 @@ class SFTConfig(RecipeConfig):
 class PPOConfig(RecipeConfig):
     """Raise what rewards a policy's answers earn, without straying far from its start."""
 
-    start: Annotated[
-        str, Field(min_length=1, description="Model to start from: a Hugging Face name or a policy")
-    ] = DEFAULT_BASE
+    start: Start = DEFAULT_BASE
     rewards: Rewards
     weight_schedule: WeightSchedule = Field(default_factory=dict)
     combine: Combine = "sum"
     uncertainty: Uncertainty = 0.0
-    steps: Annotated[
-        int, Field(ge=1, le=100_000, description="How often to answer and then learn from it")
-    ] = 50
+    steps: PolicySteps = 50
     episodes: Annotated[int, Field(ge=2, le=4096, description="Answers per step")] = 16
-    max_new_tokens: Annotated[
-        int, Field(ge=1, le=8192, description="Longest answer in tokens, its end token included")
-    ] = 64
-    temperature: Annotated[
-        float,
-        Field(ge=0.1, le=2, description="Of the policy throughout: sampling, probabilities and KL"),
-    ] = 1.0
+    max_new_tokens: MaxNewTokens = 64
+    temperature: PolicyTemperature = 1.0
     learning_rate: Annotated[
         float, Field(ge=0, le=1e-2, description="AdamW step of the adapter after warm-up")
     ] = 2e-4
@@ -163,9 +157,7 @@ class PPOConfig(RecipeConfig):
     max_gradient_norm: Annotated[
         float, Field(gt=0, description="Longer gradients are shortened to this")
     ] = 1.0
-    missing_end_penalty: Annotated[
-        float, Field(ge=0, description="Taken from the reward of answers cut at max_new_tokens")
-    ] = 1.0
+    missing_end_penalty: MissingEndPenalty = 1.0
     score_cut: Annotated[
         bool,
         Field(description="Score cut answers, too; off leaves them the penalty and nothing else"),
@@ -179,13 +171,8 @@ class PPOConfig(RecipeConfig):
     ] = False
     rank: Rank = 16
     layers: Layers = None
-    batch_tokens: Annotated[
-        int,
-        Field(ge=64, description="Tokens per pass, padding included; lower it if memory runs out"),
-    ] = 4096
-    checkpoint_every: Annotated[
-        int, Field(ge=1, description="Steps between checkpoints, from which a killed run goes on")
-    ] = 10
+    batch_tokens: PolicyBatchTokens = 4096
+    checkpoint_every: CheckpointEvery = 10
     probe_every: Annotated[
         int,
         Field(

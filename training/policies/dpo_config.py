@@ -7,19 +7,21 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from storage.recipes import RecipeConfig
-from training.options import BatchTokens, Layers, MaxTokens, Rank, Seed
+from training.options import (
+    BatchTokens,
+    CheckpointEvery,
+    FinetuningRate,
+    Layers,
+    MaxNewTokens,
+    MaxTokens,
+    MissingEndPenalty,
+    Rank,
+    Seed,
+    Start,
+    ValidateEvery,
+)
 from training.places import DEFAULT_BASE
 from training.policies.reward_options import Combine, Rewards, Uncertainty, WeightSchedule
-
-Start = Annotated[
-    str, Field(min_length=1, description="Model to start from: a Hugging Face name or a policy")
-]
-MaxNewTokens = Annotated[
-    int, Field(ge=1, le=8192, description="Longest answer in tokens, its end token included")
-]
-CheckpointEvery = Annotated[
-    int, Field(ge=1, description="Steps between checkpoints, from which a killed run goes on")
-]
 
 
 class Preferring(RecipeConfig):
@@ -58,23 +60,13 @@ class DPOConfig(Preferring):
 
     start: Start = DEFAULT_BASE
     epochs: Annotated[int, Field(ge=1, le=100, description="Passes over the comparisons")] = 1
-    learning_rate: Annotated[
-        float,
-        Field(gt=0, le=1e-1, description="Peak AdamW step; whole weights want a tenth of it"),
-    ] = 5e-5
+    learning_rate: FinetuningRate = 5e-5
     rank: Rank = 16
     layers: Layers = None
     batch_tokens: BatchTokens = 4096
     max_tokens: MaxTokens = 1024
     max_new_tokens: MaxNewTokens = 64
-    checkpoint_every: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="Steps between checkpoints, from which a killed run goes on; each is"
-            " validated, as is the end of each pass",
-        ),
-    ] = 50
+    checkpoint_every: ValidateEvery = 50
     seed: Seed = 0
 
 
@@ -99,9 +91,7 @@ class InRounds(RecipeConfig):
     temperature: Annotated[
         float, Field(ge=0.1, le=2, description="Of the sampled answers and the reported KL")
     ] = 1.0
-    missing_end_penalty: Annotated[
-        float, Field(ge=0, description="Taken from the reward of answers cut at max_new_tokens")
-    ] = 1.0
+    missing_end_penalty: MissingEndPenalty = 1.0
     epochs: Annotated[
         int, Field(ge=1, le=100, description="Passes over what is learned in a round")
     ] = 1
@@ -115,16 +105,10 @@ class InRounds(RecipeConfig):
 class IterativeDPOConfig(InRounds, Preferring):
     """In each round, learn that a prompt's best answer is better than its worst."""
 
-    learning_rate: Annotated[
-        float,
-        Field(gt=0, le=1e-1, description="Peak AdamW step; whole weights want a tenth of it"),
-    ] = 5e-5
+    learning_rate: FinetuningRate = 5e-5
 
 
 class RejectionSamplingConfig(InRounds):
     """In each round, learn to write a prompt's best answer."""
 
-    learning_rate: Annotated[
-        float,
-        Field(gt=0, le=1e-1, description="Peak AdamW step; whole weights want a tenth of it"),
-    ] = 2e-4
+    learning_rate: FinetuningRate = 2e-4

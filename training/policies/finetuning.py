@@ -21,12 +21,12 @@ from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from storage.recipes import Progress
-from training.batching import by_length, in_batches
 from training.policies.config import SFTConfig
 from training.policies.trl_training import (
     Discreet,
     Reporter,
     arguments,
+    batches_of,
     newest_checkpoint,
     outcome,
 )
@@ -96,17 +96,7 @@ def finetune(
     """
     examples = [*train, *validation]
     lengths = [len(one.ids) for one in examples]
-    plan: list[list[int]] = []
-    ends = [0]
-    """The steps at which passes begin and end."""
-    for epoch in range(config.epochs):
-        to_learn = lengths[: len(train)]
-        plan += in_batches(to_learn, config.batch_tokens, seed=config.seed, epoch=epoch)
-        ends.append(len(plan))
-    judged = [
-        [len(train) + place for place in batch]
-        for batch in by_length(lengths[len(train) :], config.batch_tokens)
-    ]
+    plan, ends, judged = batches_of(lengths, len(train), config)
     trainer = _Trainer(
         model=model,
         args=arguments(

@@ -10,8 +10,10 @@ from typing import Any
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from storage.files import write_folder
+from storage.files import write_folder, write_text
 from training.quiet import quietly
+
+COMPARED = "## Against its start"
 
 
 def write_policy(
@@ -56,6 +58,54 @@ def write_policy(
         (folder / "tandem.json").write_text(
             json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
+
+
+def record_comparison(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to a written policy how it fares against its start.
+
+    Args:
+        folder: The policy's.
+        card: From `evaluation.policy_card.against_start`, or `refused` with the reason why not.
+
+    Returns:
+        What its tandem.json now says: the card is among the metrics, as `against_start`.
+
+    Raises:
+        StorageFailed: There is no room, or no right to write.
+    """
+    record = folder / "tandem.json"
+    described: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    described["metrics"] = {**described["metrics"], "against_start": card}
+    readme = folder / "README.md"
+    told = readme.read_text(encoding="utf-8").split(COMPARED)[0].rstrip()
+    write_text(readme, f"{told}\n\n{COMPARED}\n\n{_compared(card)}\n")
+    # Last, because by it a run that was killed sees what is done.
+    write_text(record, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+    return described
+
+
+def _compared(card: Mapping[str, Any]) -> str:
+    if "refused" in card:
+        return f"Not compared: {card['refused']}"
+    rows = [
+        f"| {name} | {_percent(said['win_rate'])} | {_percent(said['length_controlled'])} |"
+        for name, said in card["judges"].items()
+    ]
+    lead = (
+        f"{card['prompts']} held-out prompts; mean length {card['tokens_of_start']:.0f} tokens"
+        f" before, {card['tokens']:.0f} after. How often a reward model finds its answer better"
+        " than that of its start, with 95 % intervals:"
+    )
+    head = ["| judge | wins | wins at equal length |", "|---|---|---|"]
+    return "\n".join([lead, "", *head, *rows])
+
+
+def _percent(estimate: Mapping[str, float] | None) -> str:
+    if estimate is None:
+        return "cannot be told"
+    return "{:.0f} % [{:.0f}, {:.0f}]".format(
+        *(100 * estimate[name] for name in ("value", "low", "high"))
+    )
 
 
 def rewards_told(

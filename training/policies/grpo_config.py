@@ -7,7 +7,17 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, field_validator
 
 from storage.recipes import RecipeConfig
-from training.options import Layers, Seed
+from training.options import (
+    CheckpointEvery,
+    Layers,
+    MaxNewTokens,
+    MissingEndPenalty,
+    PolicyBatchTokens,
+    PolicySteps,
+    PolicyTemperature,
+    Seed,
+    Start,
+)
 from training.places import DEFAULT_BASE
 from training.policies.reward_options import Combine, Rewards, Uncertainty, WeightSchedule
 
@@ -18,45 +28,29 @@ class GroupConfig(RecipeConfig):
     What PPO knows, too, has its name and its meaning, so that runs can be compared.
     """
 
-    start: Annotated[
-        str, Field(min_length=1, description="Model to start from: a Hugging Face name or a policy")
-    ] = DEFAULT_BASE
+    start: Start = DEFAULT_BASE
     rewards: Rewards
     weight_schedule: WeightSchedule = Field(default_factory=dict)
     combine: Combine = "sum"
     uncertainty: Uncertainty = 0.0
-    steps: Annotated[
-        int, Field(ge=1, le=100_000, description="How often to answer and then learn from it")
-    ] = 50
+    steps: PolicySteps = 50
     episodes: Annotated[int, Field(ge=2, le=4096, description="Answers per step")] = 32
     answers_per_prompt: Annotated[
         int, Field(ge=2, le=256, description="Answers to each prompt, held against each other")
     ] = 8
-    max_new_tokens: Annotated[
-        int, Field(ge=1, le=8192, description="Longest answer in tokens, its end token included")
-    ] = 64
-    temperature: Annotated[
-        float,
-        Field(ge=0.1, le=2, description="Of the policy throughout: sampling, probabilities and KL"),
-    ] = 1.0
+    max_new_tokens: MaxNewTokens = 64
+    temperature: PolicyTemperature = 1.0
     learning_rate: Annotated[
         float, Field(ge=0, le=1e-2, description="AdamW step of the adapter")
     ] = 2e-4
     kl_coefficient: Annotated[
         float, Field(ge=0, le=10, description="Price of going away from the start, per nat")
     ]
-    missing_end_penalty: Annotated[
-        float, Field(ge=0, description="Taken from the reward of answers cut at max_new_tokens")
-    ] = 1.0
+    missing_end_penalty: MissingEndPenalty = 1.0
     rank: Annotated[int, Field(ge=1, le=512, description="Rank of the LoRA adapter")] = 16
     layers: Layers = None
-    batch_tokens: Annotated[
-        int,
-        Field(ge=64, description="Tokens per pass, padding included; lower it if memory runs out"),
-    ] = 4096
-    checkpoint_every: Annotated[
-        int, Field(ge=1, description="Steps between checkpoints, from which a killed run goes on")
-    ] = 10
+    batch_tokens: PolicyBatchTokens = 4096
+    checkpoint_every: CheckpointEvery = 10
     probe_every: Annotated[
         int, Field(ge=1, description="Steps between sample answers to the first four prompts")
     ] = 10

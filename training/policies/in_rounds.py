@@ -15,7 +15,7 @@ from storage.recipes import Progress
 from storage.records import Message, digest
 from training import checkpoints as kept
 from training.backbone import fingerprint
-from training.policies.folder import write_policy
+from training.policies.folder import rewards_told, write_policy
 from training.policies.mixer import RewardMixer, Scorer
 from training.policies.rollouts import Writer
 from training.policies.rounds import Config, Learn, Rounds
@@ -172,22 +172,27 @@ def train(
             "best_of_n": rounds.best_of_n,
             "simulated": simulated or bool(opened.description.get("simulated")),
         },
-        story=_story(method, config, rounds.best_of_n),
+        story=_story(method, config, rounds.best_of_n, mixer.scales()),
         samples=rounds.samples_text(),
         replace=found is not None,
     )
     return metrics
 
 
-def _story(method: Method[Config], config: Config, best_of_n: Sequence[Mapping[str, float]]) -> str:
+def _story(
+    method: Method[Config],
+    config: Config,
+    best_of_n: Sequence[Mapping[str, float]],
+    scales: Mapping[str, Mapping[str, float]],
+) -> str:
     """What the model card tells besides names and numbers."""
-    rewards = "\n".join(f"- {name}, weight {w:g}" for name, w in config.rewards.items())
+    rewards = rewards_told(config.rewards, config.weight_schedule, scales)
     table = "\n".join(
         f"| {row['n']} | {row['gain']:+.3g} | {row['kl_at_most']:.3g} |" for row in best_of_n
     )
     return f"""# {method.title}
 
-Start: `{config.start}`. It was tuned with Tandem to earn more from these reward models, each
+Start: `{config.start}`. It was tuned with Tandem to earn more from these rewards, each
 standardised:
 
 {rewards}

@@ -14,8 +14,9 @@ from torch.distributed.tensor import DTensor
 
 from storage.errors import InvalidOption, TrainingFailed
 from training import ppo_objectives as objectives
-from training.policies.actor import Actor, Batch
+from training.policies.actor import Actor
 from training.policies.config import PPOConfig
+from training.policies.episodes import Batch
 from training.policies.rollouts import FOR_MINIBATCHES, Rollout
 from training.processes import Processes, Weights, shorten
 

@@ -22,12 +22,12 @@ from trl import DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from storage.recipes import Progress
-from training.batching import by_length, in_batches
 from training.policies.dpo_config import DPOConfig, IterativeDPOConfig
 from training.policies.trl_training import (
     Discreet,
     Reporter,
     arguments,
+    batches_of,
     newest_checkpoint,
     outcome,
 )
@@ -115,16 +115,7 @@ def prefer(
     """
     pairs = [*train, *validation]
     sizes = [pair.tokens for pair in pairs]
-    plan: list[list[int]] = []
-    ends = [0]
-    """The steps at which passes begin and end."""
-    for epoch in range(config.epochs):
-        plan += in_batches(sizes[: len(train)], config.batch_tokens, seed=config.seed, epoch=epoch)
-        ends.append(len(plan))
-    judged = [
-        [len(train) + place for place in batch]
-        for batch in by_length(sizes[len(train) :], config.batch_tokens)
-    ]
+    plan, ends, judged = batches_of(sizes, len(train), config)
     trainer = _Trainer(
         model=model,
         ref_model=reference,

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from training import backbone
 from training.adapters import adapt
 from training.batching import by_length
-from training.policies.actor import Batch
+from training.policies.episodes import Batch
 from training.policies.rollouts import Rollout, Writer
 from training.ppo_objectives import token_log_probabilities
 from training.sampling import Opened, open_policy

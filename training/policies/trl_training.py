@@ -8,6 +8,7 @@ have.
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from storage.errors import InvalidOption, TrainingFailed
 from storage.files import write_text
 from storage.recipes import Progress
+from training.batching import by_length, in_batches
+
+log = logging.getLogger(__name__)
 
 WARMUP = 0.1
 """Share of the steps over which the step size rises."""
@@ -41,6 +45,41 @@ class Options(Protocol):
         """Of whatever the trainer draws."""
 
 
+class Passes(Options, Protocol):
+    """What says how often to learn from the same examples, and how many at once."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the examples."""
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a batch, padding included."""
+
+
+def batches_of(
+    sizes: Sequence[int], learned: int, config: Passes
+) -> tuple[list[list[int]], list[int], list[list[int]]]:
+    """Which examples to take at each step.
+
+    Args:
+        sizes: Tokens of each example: first of those to learn, then of the validation part.
+        learned: How many are to be learned.
+        config: How often, and how many tokens at once.
+
+    Returns:
+        The places of the examples in each step's batch, in an order drawn anew for each pass; the
+        steps at which passes begin and end; batches of the validation part.
+    """
+    plan: list[list[int]] = []
+    ends = [0]
+    for epoch in range(config.epochs):
+        plan += in_batches(sizes[:learned], config.batch_tokens, seed=config.seed, epoch=epoch)
+        ends.append(len(plan))
+    judged = by_length(sizes[learned:], config.batch_tokens)
+    return plan, ends, [[learned + place for place in batch] for batch in judged]
+
+
 def newest_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint; one that was half-written when the process died is passed over.
 
@@ -50,7 +89,8 @@ def newest_checkpoint(folder: Path) -> Path | None:
     for candidate in sorted(found, key=lambda path: int(path.name.split("-")[1]), reverse=True):
         try:
             json.loads((candidate / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            log.warning("passing over the broken checkpoint %s (%s)", candidate.name, error)
             continue
         return candidate
     return None
