@@ -101,7 +101,9 @@ def open_study(
         identical.append({"arms": list(pair), "prompts": same})
     study = Study(
         id=study_id,
-        code=secrets.token_urlsafe(16),
+        # No dash: on a command line a leading one reads as an option, and mail programs leave a
+        # trailing one out of a link.
+        code=secrets.token_hex(16),
         name=name,
         project=project.id,
         arms=tuple(arms),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from datetime import datetime, timedelta
 
@@ -164,7 +165,7 @@ def test_the_code_cannot_be_guessed_and_the_plan_is_whole(
     database: Database, project: Project, prompts: list[Prompt], now: datetime, study: Study
 ) -> None:
     other = opened(database, project, prompts, now)
-    assert len(study.code) >= 20
+    assert re.fullmatch("[0-9a-f]{32}", study.code)  # 128 bits, and no dash to lead it
     assert study.code != other.code
     with database.read() as connection:
         (kept,) = [one for one in studies(connection) if one.id == study.id]
