@@ -8,8 +8,8 @@ rank 16 on all linear maps of all layers, the same real prompts, a reward model 
 with a random head (so this is about cost; what is learned is measured elsewhere), and the same
 number of answers per step, of tokens per answer (none ends early) and of passes over them. Each is
 a process of its own, and they take their steps in turns. The first step of each warms it up and the
-last is looked at operator by operator; neither counts. TRL's value model is a second whole model,
-as its documentation has it; Tandem's is a head on the policy.
+last is looked at operator by operator (with the fewest passes only); neither counts. TRL's value
+model is a second whole model, as its documentation has it; Tandem's is a head on the policy.
 
 TRL needs an environment of its own, named by --trl-python or TANDEM_TRL_PPO_PYTHON: python3.11 -m
 venv TRL_VENV, then TRL_VENV/bin/pip install torch==2.13.0 trl==1.12.0 peft==0.21.2
@@ -82,7 +82,8 @@ def main() -> None:
             "steps": STEPS,
         }
         for epochs in options.epochs:
-            one = job | {"epochs": epochs}
+            # What a profiler writes down of one step with many passes fills the memory.
+            one = job | {"epochs": epochs, "profiled": epochs == min(options.epochs)}
             with ExitStack() as stack:
                 sides = [Side("tandem", "learning.ppo_tandem", one, Path(folder))]
                 if why_not is None:

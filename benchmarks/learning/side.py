@@ -55,9 +55,12 @@ class Side:
         self.said.append(self._hear())
 
     def turn(self) -> bool:
-        """Let it take its next step; the last is looked at closely. False: that was the last."""
+        """Let it take its next step. False: that was the last.
+
+        The last is looked at closely, unless its job says that it is not to be `profiled`.
+        """
         left = self.said[0]["steps"] - len(self.said)
-        self._tell("go" if left else "profile")
+        self._tell("go" if left or not self._job.get("profiled", True) else "profile")
         self.said.append(self._hear())
         return bool(left)
 
