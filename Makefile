@@ -15,8 +15,9 @@ run: install ## Open the app with a starter project and print a sign-in link
 demo: install ## The whole loop with simulated raters and the real small model; writes report/report.html
 	$(BIN)/tandem demo --output report
 
+# One file of tests stays in one process, for what its tests share; each process keeps to one core.
 test: install-dev ## Every test; those that lack a database server or real data say so and skip
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=85 $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --cov --cov-report=term --cov-fail-under=85 $(PYTEST_ARGS)
 
 check: install-dev ## Style, types, container files, lock
 	$(BIN)/ruff check .

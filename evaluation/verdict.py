@@ -1,58 +1,83 @@
 """What a study's votes say of its policies: a win rate, a plain sentence, and what to doubt.
 
 Pure: votes under the names of the arms go in. Opening the sealed key is the business of `studies`.
+
+Where people voted, they alone decide the result. Programs that voted too stand beside them: how
+they voted, and, where both judged enough of the same prompts, what their votes add to what people
+said (`evaluation.prediction_powered`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from evaluation.statistics import Estimate, position_bias, win_rate
+import numpy as np
+
+from evaluation.chance import holm
+from evaluation.compared_arms import (
+    ArmComparison,
+    Pair,
+    PlanOfPair,
+    StudyVote,
+    about_pair,
+    at_equal_length,
+    ballots_of,
+    compare,
+    disputed,
+)
+from evaluation.statistics import Agreement, Estimate, agreement, position_bias, win_rate
+from evaluation.study_doubts import Circumstances, doubts
 from storage.errors import TooLittleData
 from storage.records import Kind
 
-FEW_PROMPTS = 20
-"""Below this, intervals that treat prompts as the independent unit are rough."""
+__all__ = [
+    "ArmComparison",
+    "JudgeResult",
+    "Pair",
+    "PlanOfPair",
+    "StudyResult",
+    "StudyVote",
+    "study_result",
+]
 
-Pair = tuple[str, str]
+MOST_DISPUTED = 5
+"""Prompts on which votes went both ways that a result names."""
+FEWEST_OF_A_KIND = 5
+"""Prompts of one kind that were voted on, for it to have a win rate of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StudyVote:
-    """One verdict on two policies' answers to one prompt."""
+class JudgeResult:
+    """A program's votes on the first two arms, beside those of people."""
+
+    judge: str
+    win_rate: Estimate
+    at_equal_length: Estimate | None
+    votes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindResult:
+    """The first comparison on one kind of prompt."""
+
+    kind: str
+    win_rate: Estimate
+    prompts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disputed:
+    """A prompt on which votes went both ways."""
 
     prompt: str
-    annotator: str
-    kind: Kind
-    left: str
-    """Arm whose answer stood on the left."""
-    right: str
-    choice: int
-    """Below 0 for left, above 0 for right, 0 for a tie."""
-    both_bad: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmComparison:
-    """One policy against another."""
-
-    arm: str
-    opponent: str
-    win_rate: Estimate
-    """Of `arm`, ties and identical answers as half, clustered by prompt."""
-    votes: int
-    """Verdicts that were given; identical answers are not among them."""
-    ties: int
-    """With those of which both answers were bad."""
-    both_bad: int
-    prompts: int
-    """Voted on."""
-    identical: int
-    """Prompts to which both gave the same answer: nobody was asked, and each counts as a tie."""
+    won: int
+    """Votes for the first arm."""
+    tied: int
+    lost: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +92,15 @@ class StudyResult:
     simulated: bool
     position_bias: Estimate | None
     """Share of left among decided votes; None when nothing was decided."""
+    agreement: Agreement | None
+    """Krippendorff's nominal alpha of those who count, over win, tie and loss; None where each pair
+    of answers was judged once."""
+    judges: tuple[JudgeResult, ...]
+    """Programs, where people decide the result."""
+    kinds: tuple[KindResult, ...]
+    """The first comparison by kind of prompt, where kinds are known."""
+    disputed: tuple[Disputed, ...]
+    """Prompts of the first comparison that split the votes most."""
     warnings: tuple[str, ...]
 
     @property
@@ -91,13 +125,14 @@ class StudyResult:
 
     def as_json(self) -> dict[str, Any]:
         """The form in which commands and the JSON API carry it: the question first, then all."""
-        first = asdict(self.comparisons[0])
-        del first["arm"], first["opponent"]
+        pairs = [
+            asdict(pair) | {"told": asdict(pair.told), "decided": pair.decided}
+            for pair in self.comparisons
+        ]
+        first = {name: value for name, value in pairs[0].items() if name not in ("arm", "opponent")}
         whole = asdict(self) | first
-        return whole | {
-            "comparisons": [asdict(pair) for pair in self.comparisons],
-            "warnings": list(self.warnings),
-        }
+        lists = ("judges", "kinds", "disputed", "warnings")
+        return whole | {"comparisons": pairs} | {name: list(whole[name]) for name in lists}
 
 
 def study_result(
@@ -106,102 +141,181 @@ def study_result(
     name: str,
     arms: Sequence[str],
     identical: Mapping[Pair, Sequence[str]],
-    planned: int,
+    plans: Mapping[Pair, PlanOfPair],
     still_open: bool,
+    rng: np.random.Generator,
     training_prompts: int = 0,
     confidence: float = 0.95,
 ) -> StudyResult:
     """Count the votes and say what they mean.
 
     Args:
-        votes: Every verdict of the study.
+        votes: Every verdict of the study, in the order in which they came.
         name: The study's name.
         arms: The policies; the study asks about the first against the second.
         identical: Prompts to which two arms gave the same answer, by pair, in the order of `arms`.
-        planned: Votes that the plan asked for.
+        plans: What was planned for each pair, likewise.
         still_open: More votes may come, so that this is an early look.
+        rng: Draws what p-values and the interval of the agreement rest on.
         training_prompts: How many prompts lie in the part of the data that models learn from.
         confidence: Coverage of the intervals.
 
     Raises:
         TooLittleData: Fewer than two prompts were voted on for some pair of arms.
     """
-    comparisons = tuple(
-        _compare(votes, pair, identical.get(pair, ()), confidence) for pair in combinations(arms, 2)
-    )
-    kinds = Counter({vote.annotator: vote.kind for vote in votes}.values())
-    choices = [vote.choice for vote in votes]
+    by_people = [vote for vote in votes if vote.kind is Kind.PERSON]
+    counting = by_people or list(votes)
+    beside = [vote for vote in votes if vote.kind is Kind.PROGRAM] if by_people else []
+    pairs = list(combinations(arms, 2))
+    comparisons = [
+        _compare(
+            about_pair(counting, pair),
+            pair,
+            identical=identical.get(pair, ()),
+            judged=about_pair(beside, pair),
+            plan=plans[pair],
+            still_open=still_open,
+            rng=rng,
+            confidence=confidence,
+        )
+        for pair in pairs
+    ]
+    corrected = holm([pair.p_value for pair in comparisons])
+    comparisons = [
+        replace(pair, p_value=float(p)) for pair, p in zip(comparisons, corrected, strict=True)
+    ]
+    kinds = Counter({vote.annotator: vote.kind for vote in counting}.values())
+    choices = [vote.choice for vote in counting]
     bias = position_bias(choices, confidence=confidence) if any(choices) else None
+    agreed = _agreement(counting, rng, confidence)
+    judges = _judges(beside, pairs[0], identical.get(pairs[0], ()), confidence)
+    first = about_pair(counting, pairs[0])
+    revealing = {vote.prompt for vote in first if vote.revealing}
+    seen = Circumstances(
+        kinds=kinds,
+        cast=len(counting),
+        wanted=sum(plan.votes for plan in plans.values()),
+        still_open=still_open,
+        training_prompts=training_prompts,
+        bias=bias,
+        agreement=agreed,
+        revealing=len(revealing),
+        without_revealing=_without(first, revealing, pairs[0][0], confidence),
+        judges=[(judge.judge, judge.win_rate) for judge in judges],
+    )
     return StudyResult(
         name=name,
         verdict=_verdict(comparisons[0], _who(kinds), still_open),
-        comparisons=comparisons,
+        comparisons=tuple(comparisons),
         participants=kinds.total(),
-        simulated=bool(kinds[Kind.SIMULATED]),
+        simulated=any(vote.kind is Kind.SIMULATED for vote in votes),
         position_bias=bias,
-        warnings=tuple(
-            _warnings(
-                comparisons,
-                kinds,
-                bias=bias,
-                cast=len(votes),
-                planned=planned,
-                still_open=still_open,
-                training_prompts=training_prompts,
-            )
+        agreement=agreed,
+        judges=tuple(judges),
+        kinds=tuple(_by_kind(first, pairs[0][0], confidence)),
+        disputed=tuple(
+            Disputed(prompt=prompt, won=count[1.0], tied=count[0.5], lost=count[0.0])
+            for prompt, count in disputed(counting, pairs[0])[:MOST_DISPUTED]
         ),
+        warnings=tuple(doubts(comparisons, seen)),
     )
 
 
 def _compare(
-    votes: Sequence[StudyVote], pair: Pair, identical: Sequence[str], confidence: float
+    votes: Sequence[StudyVote], pair: Pair, *, judged: Sequence[StudyVote], **known: Any
 ) -> ArmComparison:
-    arm, opponent = pair
-    cast = [vote for vote in votes if {vote.left, vote.right} == {arm, opponent}]
-    asked = {vote.prompt for vote in cast}
-    if len(asked) < 2:
-        raise TooLittleData(
-            f"{arm} against {opponent} needs votes on at least 2 prompts; there are {len(asked)}."
-        )
-    scores = [_score(vote, arm) for vote in cast]
-    prompts = [vote.prompt for vote in cast]
-    # A prompt with identical answers weighs as much as a prompt that was voted on.
-    weight = max(1, round(len(cast) / len(asked)))
-    for prompt in identical:
-        scores += [0.5] * weight
-        prompts += [prompt] * weight
-    return ArmComparison(
-        arm=arm,
-        opponent=opponent,
-        win_rate=win_rate(scores, prompts, confidence=confidence),
-        votes=len(cast),
-        ties=sum(vote.choice == 0 for vote in cast),
-        both_bad=sum(vote.both_bad for vote in cast),
-        prompts=len(asked),
-        identical=len(identical),
+    return compare(
+        pair,
+        ballots_of(votes, pair[0]),
+        both_bad=sum(vote.both_bad for vote in votes),
+        judged=ballots_of(judged, pair[0]) if judged else None,
+        **known,
     )
 
 
-def _score(vote: StudyVote, arm: str) -> float:
-    if vote.choice == 0:
-        return 0.5
-    return float((vote.left if vote.choice < 0 else vote.right) == arm)
+def _agreement(
+    votes: Sequence[StudyVote], rng: np.random.Generator, confidence: float
+) -> Agreement | None:
+    """Of win, tie and loss, each read from the side of the arm that comes first by name."""
+    items = ["\n".join((vote.prompt, *sorted((vote.left, vote.right)))) for vote in votes]
+    if max(Counter(items).values(), default=0) < 2:
+        return None
+    return agreement(
+        items,
+        [vote.annotator for vote in votes],
+        [vote.score(min(vote.left, vote.right)) for vote in votes],
+        level="nominal",
+        rng=rng,
+        confidence=confidence,
+    )
+
+
+def _judges(
+    votes: Sequence[StudyVote], pair: Pair, identical: Sequence[str], confidence: float
+) -> list[JudgeResult]:
+    found = []
+    for judge in sorted({vote.annotator for vote in votes}):
+        cast = about_pair([vote for vote in votes if vote.annotator == judge], pair)
+        if len({vote.prompt for vote in cast}) < 2:
+            continue
+        ballots = ballots_of(cast, pair[0]).with_ties(identical)
+        found.append(
+            JudgeResult(
+                judge=judge,
+                win_rate=win_rate(ballots.scores, ballots.prompts, confidence=confidence),
+                at_equal_length=at_equal_length(ballots, confidence),
+                votes=len(cast),
+            )
+        )
+    return found
+
+
+def _without(
+    votes: Sequence[StudyVote], revealing: set[str], arm: str, confidence: float
+) -> Estimate | None:
+    """The win rate without the prompts whose answers say which model they may be from."""
+    if not revealing:
+        return None
+    ballots = ballots_of([vote for vote in votes if vote.prompt not in revealing], arm)
+    try:
+        return win_rate(ballots.scores, ballots.prompts, confidence=confidence)
+    except TooLittleData:
+        return None
+
+
+def _by_kind(votes: Sequence[StudyVote], arm: str, confidence: float) -> list[KindResult]:
+    found = []
+    for kind in sorted({kind for vote in votes for kind in vote.prompt_kinds}):
+        ballots = ballots_of([vote for vote in votes if kind in vote.prompt_kinds], arm)
+        asked = len(set(ballots.prompts))
+        if asked >= FEWEST_OF_A_KIND:
+            rate = win_rate(ballots.scores, ballots.prompts, confidence=confidence)
+            found.append(KindResult(kind=kind, win_rate=rate, prompts=asked))
+    return sorted(found, key=lambda one: (-one.prompts, one.kind))
 
 
 def _verdict(found: ArmComparison, who: str, still_open: bool) -> str:
-    arm, opponent, rate = found.arm, found.opponent, found.win_rate
+    """The sentence, told from the winner's side: what, how sure, of whom, at equal length."""
+    arm, opponent, rate, level = found.arm, found.opponent, found.told, found.at_equal_length
     if rate.high < 0.5:
         arm, opponent = opponent, arm
-        rate = Estimate(1 - rate.value, 1 - rate.high, 1 - rate.low, rate.confidence, rate.n)
-    base = f"{rate} of {found.votes} votes over {found.prompts} prompts ({who})."
+        rate, level = _mirrored(rate), level and _mirrored(level)
+    base = f"{rate} of {found.votes} votes over {found.prompts} prompts ({who})"
+    if level is not None:
+        base += f"; at equal length {level}"
     if rate.low > 0.5:
-        sentence = f"{arm} beats {opponent}: {base}"
+        sentence = f"{arm} beats {opponent}: {base}. Decided."
     else:
         yet = " yet" if still_open else ""
-        sentence = f"{arm} and {opponent} cannot be told apart{yet}: {arm} won {base}"
+        sentence = f"{arm} and {opponent} cannot be told apart{yet}: {arm} won {base}."
     if found.identical:
-        sentence += f" Identical answers to {_prompts(found.identical)} count as ties."
+        prompts = "1 prompt" if found.identical == 1 else f"{found.identical} prompts"
+        sentence += f" Identical answers to {prompts} count as ties."
     return sentence
+
+
+def _mirrored(rate: Estimate) -> Estimate:
+    return Estimate(1 - rate.value, 1 - rate.high, 1 - rate.low, rate.confidence, rate.n)
 
 
 def _who(kinds: Counter[Kind]) -> str:
@@ -212,54 +326,3 @@ def _who(kinds: Counter[Kind]) -> str:
     }
     groups = [f"{kinds[kind]} {names[kind][kinds[kind] != 1]}" for kind in names if kinds[kind]]
     return " and ".join(groups)
-
-
-def _warnings(
-    comparisons: Sequence[ArmComparison],
-    kinds: Counter[Kind],
-    *,
-    bias: Estimate | None,
-    cast: int,
-    planned: int,
-    still_open: bool,
-    training_prompts: int,
-) -> list[str]:
-    found = []
-    first = comparisons[0]
-    if kinds[Kind.SIMULATED]:
-        found.append("Simulated raters voted here: this says nothing about what people prefer.")
-    if still_open:
-        found.append(
-            f"Early look: {cast} of {planned} planned votes. An interval read while votes come in"
-            " misses the truth more often than it says; wait for the plan to be fulfilled."
-        )
-    elif cast < planned:
-        found.append(f"Closed early: {cast} of {planned} planned votes were given.")
-    if first.prompts < FEW_PROMPTS:
-        found.append(
-            f"Only {_prompts(first.prompts)} were voted on; below {FEW_PROMPTS} the interval is"
-            " rough, however many votes there are."
-        )
-    if kinds.total() == 1:
-        found.append("All votes come from one rater, so this is one taste and not a common one.")
-    if first.identical:
-        found.append(
-            f"{first.arm} and {first.opponent} gave identical answers to"
-            f" {_prompts(first.identical)}. Nobody was asked; each counts as a tie and pulls the"
-            " win rate towards 50 %."
-        )
-    if training_prompts:
-        found.append(
-            f"A policy may have been trained on {_prompts(training_prompts)} of this study: the"
-            " split gives them to training."
-        )
-    if bias is not None and not bias.low <= 0.5 <= bias.high:
-        found.append(
-            f"The answer on the left was preferred in {bias} of the decided votes. Sides were drawn"
-            " at random, so this blurs the win rate rather than shifts it."
-        )
-    return found
-
-
-def _prompts(count: int) -> str:
-    return f"{count} prompt" if count == 1 else f"{count} prompts"

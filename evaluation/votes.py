@@ -1,30 +1,25 @@
-"""Win rates from a file of votes, without a database.
+"""A file of votes, read and checked: no database is needed.
 
 A line is `{question_id, model_a, model_b, winner}` with winner model_a, model_b or tie (text after
 "tie" is ignored). `p_model_b`, the probability that model_b is better, replaces the winner; `judge`
 says who voted, `turn` tells the turns of one question apart, `left` names the answer shown on the
-left. Other columns are ignored. Files are .jsonl, .jsonl.gz or .parquet.
+left, `length_a` and `length_b` are the lengths of the answers, in any one unit. Lines stand in the
+order in which the votes came. Other columns are ignored. Files are .jsonl, .jsonl.gz or .parquet.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-import logging
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from evaluation.statistics import Estimate, agreement, position_bias, win_rate
 from storage.errors import InvalidData, NotFound, TooLittleData
-
-logger = logging.getLogger(__name__)
 
 _SCORES = {"model_a": 0.0, "model_b": 1.0, "tie": 0.5}
 
@@ -43,6 +38,8 @@ class Vote:
     judge: str | None = None
     second_was_left: bool | None = None
     """None when the file does not say where the answers stood."""
+    second_longer_by: float | None = None
+    """How much longer the answer of `second` is; None when the file does not say."""
 
 
 def read_votes(path: Path) -> list[Vote]:
@@ -57,119 +54,6 @@ def read_votes(path: Path) -> list[Vote]:
     if not votes:
         raise TooLittleData(f"{path.name} holds no votes.")
     return votes
-
-
-def votes_report(
-    votes: Sequence[Vote], *, rng: np.random.Generator, confidence: float = 0.95
-) -> dict[str, Any]:
-    """What the votes say of every pair of models.
-
-    Args:
-        votes: As `read_votes` gives them.
-        rng: Source of the bootstrap of the agreement.
-        confidence: Coverage of every interval.
-
-    Returns:
-        `win_rates`: one entry for each model against each opponent it met, clustered by question;
-        the estimate is None where fewer than two questions were voted on. `ranking`: models by
-        `average_win_rate`, the plain mean over opponents, each opponent counting once. `agreement`:
-        nominal alpha over verdicts. `position_bias`: share of left, where the file tells sides.
-        `warnings`: in words. Fractions, not percent.
-    """
-    pairs: dict[tuple[str, str], list[Vote]] = defaultdict(list)
-    for vote in votes:
-        first, second = sorted((vote.first, vote.second))
-        pairs[first, second].append(vote)
-
-    win_rates: list[dict[str, Any]] = []
-    averages: dict[str, list[float]] = defaultdict(list)
-    for (first, second), cast in sorted(pairs.items()):
-        scores = np.array([v.score if v.second == second else 1 - v.score for v in cast])
-        questions = [vote.question for vote in cast]
-        sides = [(first, second, 1 - scores), (second, first, scores)]
-        # AlpacaEval's second leaderboard holds its baseline against itself: listed, not ranked.
-        for model, opponent, share in sides if first != second else sides[1:]:
-            if model != opponent:
-                averages[model].append(float(share.mean()))
-            win_rates.append(
-                {
-                    "model": model,
-                    "opponent": opponent,
-                    "votes": len(cast),
-                    "ties": int((share == 0.5).sum()),
-                    "prompts": len(set(questions)),
-                    "win_rate": _json(_estimate(share, questions, confidence)),
-                    "length_controlled": None,
-                }
-            )
-
-    warnings = []
-    itself = sum(len(cast) for (first, second), cast in pairs.items() if first == second)
-    if itself:
-        warnings.append(f"{itself} votes compare a model with itself; the ranking leaves them out.")
-    alone = len({frozenset((w["model"], w["opponent"])) for w in win_rates if not w["win_rate"]})
-    if alone:
-        warnings.append(
-            f"{alone} of {len(pairs)} pairs of models were compared on a single question,"
-            " so they have no win rate."
-        )
-    agreed = _agreement(votes, rng, confidence)
-    if agreed["alpha"] is None:
-        warnings.append(f"Agreement is unknown. {agreed['reason']}")
-    return {
-        "win_rates": win_rates,
-        "ranking": sorted(
-            (
-                {
-                    "model": model,
-                    "strength": None,
-                    "average_win_rate": sum(rates) / len(rates),
-                    "opponents": len(rates),
-                }
-                for model, rates in averages.items()
-            ),
-            key=lambda entry: (-float(str(entry["average_win_rate"])), str(entry["model"])),
-        ),
-        "agreement": agreed,
-        "position_bias": _json(_position_bias(votes, confidence)),
-        "warnings": warnings,
-    }
-
-
-def _estimate(scores: Any, questions: list[str], confidence: float) -> Estimate | None:
-    try:
-        return win_rate(scores, questions, confidence=confidence)
-    except TooLittleData:
-        return None
-
-
-def _position_bias(votes: Sequence[Vote], confidence: float) -> Estimate | None:
-    shown = [vote for vote in votes if vote.second_was_left is not None]
-    # Below 0 where left was preferred, as position_bias reads choices.
-    choices = [(0.5 - v.score) * (1 if v.second_was_left else -1) for v in shown]
-    return position_bias(choices, confidence=confidence) if any(choices) else None
-
-
-def _agreement(
-    votes: Sequence[Vote], rng: np.random.Generator, confidence: float
-) -> dict[str, Any]:
-    known = [vote for vote in votes if vote.judge is not None and vote.first != vote.second]
-    verdicts = [
-        float(np.sign(vote.score - 0.5)) * (1 if vote.second > vote.first else -1) for vote in known
-    ]
-    found = agreement(
-        [vote.item for vote in known],
-        [str(vote.judge) for vote in known],
-        verdicts,
-        level="nominal",
-        rng=rng,
-        confidence=confidence,
-    )
-    return found.as_json()
-
-
-def _json(estimate: Estimate | None) -> dict[str, float | int] | None:
-    return None if estimate is None else estimate.as_json()
 
 
 def _vote(row: Mapping[str, Any], where: str) -> Vote:
@@ -190,7 +74,19 @@ def _vote(row: Mapping[str, Any], where: str) -> Vote:
         score=_score(row, where),
         judge=None if judge is None else str(judge),
         second_was_left=None if left is None else left == "model_b",
+        second_longer_by=_longer_by(row, where),
     )
+
+
+def _longer_by(row: Mapping[str, Any], where: str) -> float | None:
+    lengths = [row.get(name) for name in ("length_a", "length_b")]
+    if None in lengths:
+        return None
+    for length in lengths:
+        number = isinstance(length, int | float) and not isinstance(length, bool)
+        if not number or not 0 <= length < math.inf:
+            raise InvalidData(f"{where}: a length is a number from 0 up; got {length!r}.")
+    return float(lengths[1]) - float(lengths[0])
 
 
 def _score(row: Mapping[str, Any], where: str) -> float:

@@ -65,19 +65,29 @@ def votes(
     path: Annotated[Path, Parameter(help="Lines of question_id, model_a, model_b, winner.")],
     /,
     *,
+    programs: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=True, help="Judges that are programs; the others decide."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Win rates with intervals clustered by question, a ranking, agreement and position bias."""
+    """Win rates with intervals, also at equal length, a ranking, agreement and what to doubt."""
     import numpy as np
 
-    from evaluation.votes import read_votes, votes_report
+    from evaluation.votes import read_votes
+    from evaluation.votes_report import votes_report
 
-    report = votes_report(read_votes(path), rng=np.random.default_rng(VOTES_SEED))
+    report = votes_report(
+        read_votes(path), rng=np.random.default_rng(VOTES_SEED), programs=programs or ()
+    )
     if as_json:
         tell_json(report)
         return
     tell_table(
-        ("model", "opponent", "votes", "ties", "prompts", "win rate"),
+        (
+            "model", "opponent", "votes", "ties", "prompts", "win rate", "at equal length",
+            "at any time", "p",
+        ),
         [
             (
                 row["model"],
@@ -86,14 +96,51 @@ def votes(
                 row["ties"],
                 row["prompts"],
                 written_estimate(row["win_rate"]),
+                written_estimate(row["length_controlled"]),
+                written_estimate(row["any_time"]),
+                "-" if row["p_value"] is None else f"{row['p_value']:.3g}",
             )
             for row in report["win_rates"]
         ],
         empty="No two models were compared.",
+    )  # fmt: skip
+    tell("")
+    tell_table(
+        ("place", "model", "strength (logits)", "Elo", "average win rate"),
+        [
+            (
+                _place(row),
+                row["model"],
+                written_estimate(row["strength"]),
+                _elo(row["elo"]),
+                f"{row['average_win_rate']:.3f}",
+            )
+            for row in report["ranking"]
+        ],
+        empty="No two models were compared.",
     )
+    tell("")
     tell(f"agreement between judges (alpha): {written_estimate(report['agreement']['alpha'])}")
     tell(f"position bias (share of left): {written_estimate(report['position_bias'])}")
+    for one in report["judges"]:
+        beside = one["all"]
+        tell(
+            f"{one['judge']} says what a person says: {written_estimate(beside['judge']['equal'])};"
+            f" two people do: {written_estimate(beside['people']['equal'])}"
+        )
     _warn(report)
+
+
+def _place(row: dict[str, Any]) -> str:
+    """The place with the places that the intervals leave open."""
+    if row["place"] is None:
+        return "-"
+    best, worst = row["best_place"], row["worst_place"]
+    return f"{row['place']}" if best == worst else f"{row['place']} ({best} to {worst})"
+
+
+def _elo(elo: dict[str, Any] | None) -> str:
+    return "-" if elo is None else f"{elo['value']:.0f} [{elo['low']:.0f}, {elo['high']:.0f}]"
 
 
 def tell_card(card: dict[str, Any]) -> None:

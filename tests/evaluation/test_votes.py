@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation.votes import read_votes, votes_report
+from evaluation.statistics import win_rate
+from evaluation.votes import read_votes
+from evaluation.votes_report import votes_report
 from storage.errors import InvalidData, NotFound, TooLittleData
 
 Write = Callable[[list[Any]], Path]
@@ -84,6 +87,8 @@ def test_one_question_gives_no_win_rate_and_says_so(write: Write) -> None:
     found = report(write([vote(1, "model_b"), vote(1, "model_a")]))
     assert entry(found, "ppo", "sft")["win_rate"] is None
     assert "1 of 1 pairs of models were compared on a single question" in found["warnings"][0]
+    assert found["ranking"][0]["strength"] is None
+    assert found["design"] is None
 
 
 def test_a_model_against_itself_is_listed_but_not_ranked(write: Write) -> None:
@@ -156,6 +161,8 @@ def test_sides_are_used_where_the_file_tells_them(write: Write) -> None:
         (vote(1, "tie", p_model_b=1.5), "p_model_b lies between 0 and 1; got 1.5"),
         (vote(1, "tie", p_model_b="high"), "p_model_b lies between 0 and 1; got 'high'"),
         (vote(1, "tie", left="sft"), "left is model_a or model_b; got 'sft'"),
+        (vote(1, "tie", length_a=-1, length_b=3), "a length is a number from 0 up; got -1"),
+        (vote(1, "tie", length_a=2, length_b="long"), "number from 0 up; got 'long'"),
     ],
 )
 def test_a_line_that_is_no_vote_is_named(write: Write, line: Any, problem: str) -> None:
@@ -186,6 +193,138 @@ def test_parquet_and_gzip_hold_the_same_votes(tmp_path: Path, write: Write) -> N
     pd.DataFrame(rows).to_parquet(tmp_path / "votes.parquet")
     assert read_votes(tmp_path / "votes.jsonl.gz") == plain
     assert read_votes(tmp_path / "votes.parquet") == plain
+
+
+def test_lengths_control_the_win_rate_from_either_side(write: Write) -> None:
+    rng = np.random.default_rng(1)
+    rows = []
+    for question in range(200):
+        longer = int(rng.integers(-100, 101))
+        wins = rng.random() < 1 / (1 + np.exp(-longer / 40 - 0.4))
+        lengths = {"length_a": 200, "length_b": 200 + longer}
+        rows.append(vote(question, "model_b" if wins else "model_a", **lengths))
+    found = report(write(rows))
+    ours, theirs = entry(found, "ppo", "sft"), entry(found, "sft", "ppo")
+    assert ours["length_controlled"]["value"] == pytest.approx(
+        1 - theirs["length_controlled"]["value"]
+    )
+    assert ours["length_controlled"]["low"] == pytest.approx(
+        1 - theirs["length_controlled"]["high"]
+    )
+    # sigmoid(0.4) is 60 %; 200 votes tell it to within about 8 points.
+    assert ours["length_controlled"]["low"] < 0.6 < ours["length_controlled"]["high"]
+    turned = [
+        {**row, "model_a": "ppo", "model_b": "sft", "length_a": row["length_b"], "length_b": 200}
+        | {"winner": {"model_a": "model_b", "model_b": "model_a"}[row["winner"]]}
+        for row in rows
+    ]
+    assert entry(report(write(turned)), "ppo", "sft") == ours
+    some = [row if at else vote(0, "tie") for at, row in enumerate(rows)]
+    assert entry(report(write(some)), "ppo", "sft")["length_controlled"] is None
+
+
+def test_the_ranking_has_strengths_where_they_exist(write: Write) -> None:
+    rows = [vote(question, "model_b" if question % 4 else "model_a") for question in range(40)]
+    first, second = report(write(rows))["ranking"]
+    # Three wins in four are odds of 3: strengths are ln(3) / 2 about 0, and 400 log10(3) / 2 Elo.
+    assert first["strength"]["value"] == pytest.approx(np.log(3) / 2)
+    assert first["elo"]["value"] == pytest.approx(1000 + 200 * np.log10(3))
+    assert (first["place"], second["place"]) == (1, 2)
+    unbeaten = report(write([vote(question, "model_b") for question in range(9)]))
+    assert unbeaten["ranking"][0]["strength"] is None
+    assert any("There is no ranking by strength" in text for text in unbeaten["warnings"])
+
+
+def test_other_judges_are_spoken_of_from_eight_on(write: Write) -> None:
+    def rows(judges: int) -> list[dict[str, Any]]:
+        return [
+            vote(question, "model_b" if (question + judge) % 3 else "model_a", judge=f"j{judge}")
+            for question in range(12)
+            for judge in range(judges)
+        ]
+
+    many, few = report(write(rows(8))), report(write(rows(7)))
+    assert entry(many, "ppo", "sft")["other_people"]
+    assert not entry(few, "ppo", "sft")["other_people"]
+    assert any("7 judges voted; below 8" in text for text in few["warnings"])
+
+
+def test_a_judges_second_word_is_counted_and_named(write: Write) -> None:
+    rows = [vote(question, "model_b", judge="ann") for question in range(5)]
+    found = report(write([*rows, rows[0], vote(6, "model_a", judge="ann")]))
+    assert entry(found, "ppo", "sft")["votes"] == 7
+    assert any("1 votes are a judge's second word" in text for text in found["warnings"])
+
+
+def test_programs_stand_beside_people(write: Write) -> None:
+    people = [vote(q, "model_b" if q % 3 else "model_a", judge=j) for q in range(30) for j in "ab"]
+    program = [vote(q, "model_a" if q % 3 else "model_b", judge="gpt") for q in range(30)]
+    path = write(people + program)
+    found = votes_report(read_votes(path), rng=np.random.default_rng(0), programs=["gpt"])
+    ours = entry(found, "ppo", "sft")
+    assert (ours["votes"], ours["win_rate"]["value"]) == (60, pytest.approx(2 / 3))
+    (judge,) = found["judges"]
+    assert (judge["judge"], judge["all"]["judge"]["equal"]["value"]) == ("gpt", 0)
+    assert judge["all"]["people"]["equal"]["value"] == 1
+    assert report(path)["judges"] == []
+    assert entry(report(path), "ppo", "sft")["votes"] == 90
+
+
+def test_p_values_are_corrected_for_the_number_of_pairs(write: Write) -> None:
+    def won(opponent: str) -> list[dict[str, Any]]:
+        return [
+            {"question_id": q, "model_a": opponent, "model_b": "ppo", "winner": "model_b"}
+            for q in range(8)
+        ]
+
+    assert entry(report(write(won("sft"))), "ppo", "sft")["p_value"] == pytest.approx(2 / 2**8)
+    both = report(write(won("sft") + won("base")))
+    assert entry(both, "ppo", "sft")["p_value"] == pytest.approx(4 / 2**8)
+
+
+def test_the_thesis_users_hardly_agree_and_hardly_prefer(shared_data: Path, write: Write) -> None:
+    """The figures of the re-analysis in the notes on the field."""
+    rows = []
+    with gzip.open(shared_data / "votes_thesis_user_study_groups12.jsonl.gz", "rt") as lines:
+        for line in map(json.loads, lines):
+            for ranking in line["rankings"]:
+                ranks = ranking["rank"]
+                for first, second in combinations(sorted(ranks), 2):
+                    apart = ranks[first] - ranks[second]
+                    winner = "tie" if apart == 0 else ("model_a" if apart < 0 else "model_b")
+                    rows.append(
+                        {"question_id": line["id"].split("-")[-1], "turn": line["group"]}
+                        | {"model_a": first, "model_b": second}
+                        | {"winner": winner, "judge": ranking["annotator"]}
+                    )
+    found = report(write(rows))
+    for model, opponent, rate, ties in (
+        ("abs", "rank", 0.5656, 5),
+        ("crs", "rank", 0.5375, 4),
+        ("abs", "crs", 0.5, 2),
+    ):
+        ours = entry(found, model, opponent)
+        assert (ours["votes"], ours["ties"], ours["prompts"]) == (160, ties, 20)
+        assert ours["win_rate"]["value"] == pytest.approx(rate, abs=1e-4)
+        assert ours["other_people"]
+        assert ours["win_rate"]["low"] < 0.5 < ours["win_rate"]["high"]
+        assert ours["p_value"] > 0.2
+    # The published re-analysis, resampling the 20 prompts, has 49.4 to 64.4 for abs against rank:
+    # touching one half. Student's t with 19 degrees of freedom is a little wider.
+    scores = [
+        0.5 if row["winner"] == "tie" else float(row["winner"] == "model_a")
+        for row in rows
+        if (row["model_a"], row["model_b"]) == ("abs", "rank")
+    ]
+    prompts = [
+        row["question_id"] for row in rows if (row["model_a"], row["model_b"]) == ("abs", "rank")
+    ]
+    by_prompt = win_rate(scores, prompts)
+    assert by_prompt.low == pytest.approx(0.481, abs=5e-4)
+    assert by_prompt.high == pytest.approx(0.650, abs=5e-4)
+    assert found["agreement"]["alpha"]["value"] == pytest.approx(0.06, abs=0.005)
+    assert found["ranking"][0]["model"] == "abs"
+    assert (found["ranking"][0]["best_place"], found["ranking"][0]["worst_place"]) == (1, 3)
 
 
 @pytest.mark.parametrize(

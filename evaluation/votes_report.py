@@ -1,0 +1,308 @@
+"""What a file of votes says: win rates, a ranking, who agrees with whom, and what to doubt."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from evaluation.chance import holm
+from evaluation.compared_arms import ArmComparison, Ballots, Pair, compare
+from evaluation.intervals import FEWEST_RATERS, Estimate, enough_raters
+from evaluation.judge_agreement import judge_agreement, verdicts_in_votes
+from evaluation.likeness import seen_design
+from evaluation.ranking import Ranking, ranking
+from evaluation.statistics import agreement, position_bias
+from evaluation.votes import Vote
+from storage.errors import NoConvergence, TooLittleData
+
+
+def votes_report(
+    votes: Sequence[Vote],
+    *,
+    rng: np.random.Generator,
+    programs: Sequence[str] = (),
+    confidence: float = 0.95,
+) -> dict[str, Any]:
+    """What the votes say of every pair of models.
+
+    Args:
+        votes: As `evaluation.votes.read_votes` gives them.
+        rng: Source of permutations and of the bootstrap of the agreement.
+        programs: Judges that are programs. Where there are votes of others, these alone count, and
+            the programs' stand beside them.
+        confidence: Coverage of every interval.
+
+    Returns:
+        Fractions, not percent.
+
+        - `win_rates`: one entry for each model against each opponent it met. `win_rate` is
+          clustered by question, and by judge too where `other_people`; `length_controlled` needs
+          lengths; `any_time` holds at whatever line one stops reading; `p_value` is corrected by
+          Holm's way for the number of pairs; `with_judges` is prediction-powered. An estimate that
+          cannot be had is None.
+        - `ranking`: models by strength (Bradley and Terry), with `elo` and the range of places that
+          the intervals leave open; where strengths do not exist, by `average_win_rate`, the plain
+          mean over opponents, each counting once.
+        - `agreement`: nominal alpha over verdicts. `judges`: programs against the others.
+        - `position_bias`: share of left, where the file tells sides; `side`: what standing on the
+          left is worth, in logits, by the model behind the ranking.
+        - `design`: ties and likeness of votes on one question, to plan the next study with.
+        - `warnings`: in words.
+    """
+    beside = [vote for vote in votes if vote.judge in programs]
+    counting = [vote for vote in votes if vote.judge not in programs] or list(votes)
+    if len(counting) == len(votes):
+        beside = []
+    pairs, judged = _by_pair(counting), _by_pair(beside)
+    warnings = _odd_lines(counting)
+
+    compared: dict[Pair, ArmComparison | None] = {
+        pair: _compared(pair, cast, judged.get(pair, []), rng, confidence)
+        for pair, cast in sorted(pairs.items())
+    }
+    found = [pair for pair in compared.values() if pair is not None]
+    for one, p_value in zip(found, holm([one.p_value for one in found]), strict=True):
+        compared[one.arm, one.opponent] = replace(one, p_value=p_value)
+    alone = sum(one is None for one in compared.values())
+    if alone:
+        warnings.append(
+            f"{alone} of {len(pairs)} pairs of models were compared on a single question,"
+            " so they have no win rate."
+        )
+    judges = [vote.judge for vote in counting]
+    if None not in judges and not enough_raters(judges):
+        warnings.append(
+            f"{len(set(judges))} judges voted; below {FEWEST_RATERS} an interval says how other"
+            " questions would go with these judges, and not how other judges would vote."
+        )
+    ranked, problem = _ranked(counting, confidence)
+    if problem:
+        warnings.append(f"There is no ranking by strength. {problem}")
+    agreed = _agreement(counting, rng, confidence)
+    if agreed["alpha"] is None:
+        warnings.append(f"Agreement is unknown. {agreed['reason']}")
+    return {
+        "win_rates": [
+            side for pair, one in compared.items() for side in _both_sides(pair, pairs[pair], one)
+        ],
+        "ranking": _standings(pairs, ranked),
+        "agreement": agreed,
+        "judges": _judges(beside, counting, rng, confidence),
+        "position_bias": _json(_position_bias(counting, confidence)),
+        "side": _json(ranked and ranked.side),
+        "design": _design(counting, confidence),
+        "warnings": warnings,
+    }
+
+
+def _by_pair(votes: Sequence[Vote]) -> dict[Pair, list[Vote]]:
+    pairs: dict[Pair, list[Vote]] = defaultdict(list)
+    for vote in votes:
+        first, second = sorted((vote.first, vote.second))
+        pairs[first, second].append(vote)
+    return pairs
+
+
+def _odd_lines(votes: Sequence[Vote]) -> list[str]:
+    found = []
+    itself = sum(vote.first == vote.second for vote in votes)
+    if itself:
+        found.append(f"{itself} votes compare a model with itself; the ranking leaves them out.")
+    said = Counter((vote.item, vote.judge) for vote in votes if vote.judge is not None)
+    again = said.total() - len(said)
+    if again:
+        found.append(
+            f"{again} votes are a judge's second word on the same answers. All are counted; if they"
+            " are copies, take them out."
+        )
+    return found
+
+
+def _ballots(votes: Sequence[Vote], arm: str) -> Ballots:
+    """Votes on one pair from the side of `arm`."""
+    turned = [vote.second != arm for vote in votes]
+    return Ballots(
+        scores=[1 - v.score if turn else v.score for v, turn in zip(votes, turned, strict=True)],
+        prompts=[vote.question for vote in votes],
+        raters=[vote.judge for vote in votes],
+        longer_by=[
+            v.second_longer_by and v.second_longer_by * (-1 if turn else 1)
+            for v, turn in zip(votes, turned, strict=True)
+        ],
+    )
+
+
+def _compared(
+    pair: Pair,
+    votes: Sequence[Vote],
+    judged: Sequence[Vote],
+    rng: np.random.Generator,
+    confidence: float,
+) -> ArmComparison | None:
+    try:
+        return compare(
+            pair,
+            _ballots(votes, pair[0]),
+            judged=_ballots(judged, pair[0]) if judged else None,
+            rng=rng,
+            confidence=confidence,
+        )
+    except TooLittleData:
+        return None
+
+
+def _both_sides(
+    pair: Pair, votes: Sequence[Vote], found: ArmComparison | None
+) -> list[dict[str, Any]]:
+    """The entry of each of two models; of one that was held against itself there is one."""
+    sides = []
+    for model, opponent in (pair, pair[::-1])[: len(set(pair))]:
+        entry: dict[str, Any] = {
+            "model": model,
+            "opponent": opponent,
+            "votes": len(votes),
+            "ties": sum(vote.score == 0.5 for vote in votes),
+            "prompts": len({vote.question for vote in votes}),
+        }
+        for name, field in ESTIMATES.items():
+            estimate: Estimate | None = found and getattr(found, field)
+            mirror = estimate is not None and model != pair[0]
+            entry[name] = _json(estimate.mirrored() if mirror and estimate else estimate)
+        entry["p_value"] = found and found.p_value
+        entry["other_people"] = bool(found and found.other_people)
+        sides.append(entry)
+    return sides
+
+
+ESTIMATES = {
+    "win_rate": "win_rate",
+    "length_controlled": "at_equal_length",
+    "any_time": "any_time",
+    "with_judges": "with_judges",
+}
+"""Name in an entry of `win_rates`, and where it comes from."""
+
+
+def _ranked(votes: Sequence[Vote], confidence: float) -> tuple[Ranking | None, str]:
+    """The ranking by strength, or why there is none."""
+    between = [vote for vote in votes if vote.first != vote.second]
+    sides = all(vote.second_was_left is not None for vote in between)
+    raters = [vote.judge for vote in between]
+    shown = [
+        (vote.second, vote.first, vote.score)
+        if vote.second_was_left
+        else (vote.first, vote.second, 1 - vote.score)
+        for vote in between
+    ]
+    columns = list(zip(*shown, strict=True)) or [[], [], []]
+    try:
+        found = ranking(
+            *columns,
+            prompts=[vote.question for vote in between],
+            raters=raters if None not in raters and enough_raters(raters) else None,
+            side_effect=sides,
+            confidence=confidence,
+        )
+    except (TooLittleData, NoConvergence) as refusal:
+        return None, str(refusal)
+    return found, ""
+
+
+def _standings(pairs: dict[Pair, list[Vote]], ranked: Ranking | None) -> list[dict[str, Any]]:
+    averages: dict[str, list[float]] = defaultdict(list)
+    for (first, second), cast in pairs.items():
+        if first != second:
+            mean = float(np.mean(_ballots(cast, first).scores))
+            averages[first].append(mean)
+            averages[second].append(1 - mean)
+    known = {one.model: one for one in ranked.standings} if ranked else {}
+    entries: list[dict[str, Any]] = []
+    for model, rates in averages.items():
+        one = known.get(model)
+        entries.append(
+            {
+                "model": model,
+                "strength": one and one.strength.as_json(),
+                "elo": one and one.elo.as_json(),
+                "place": one and one.place,
+                "best_place": one and one.best_place,
+                "worst_place": one and one.worst_place,
+                "average_win_rate": sum(rates) / len(rates),
+                "opponents": len(rates),
+            }
+        )
+    return sorted(
+        entries,
+        key=lambda entry: (
+            entry["place"] or 0,
+            -float(entry["average_win_rate"]),
+            str(entry["model"]),
+        ),
+    )
+
+
+def _judges(
+    programs: Sequence[Vote],
+    others: Sequence[Vote],
+    rng: np.random.Generator,
+    confidence: float,
+) -> list[dict[str, Any]]:
+    """Each program against the others, on what both judged."""
+    if not programs:
+        return []
+    found = judge_agreement(
+        verdicts_in_votes([*programs, *others], programs={str(vote.judge) for vote in programs}),
+        rng=rng,
+        confidence=confidence,
+    )
+    return [asdict(one) for one in found]
+
+
+def _position_bias(votes: Sequence[Vote], confidence: float) -> Estimate | None:
+    shown = [vote for vote in votes if vote.second_was_left is not None]
+    # Below 0 where left was preferred, as position_bias reads choices.
+    choices = [(0.5 - v.score) * (1 if v.second_was_left else -1) for v in shown]
+    return position_bias(choices, confidence=confidence) if any(choices) else None
+
+
+def _design(votes: Sequence[Vote], confidence: float) -> dict[str, Any] | None:
+    """How alike votes are, to plan the next study with; None where that cannot be told."""
+    between = [vote for vote in votes if vote.first != vote.second]
+    raters = [vote.judge for vote in between]
+    try:
+        seen = seen_design(
+            [v.score if v.second > v.first else 1 - v.score for v in between],
+            [vote.question for vote in between],
+            raters=None if None in raters else raters,
+            comparisons=["\\n".join(sorted((vote.first, vote.second))) for vote in between],
+            confidence=confidence,
+        )
+    except TooLittleData:
+        return None
+    return asdict(seen)
+
+
+def _agreement(
+    votes: Sequence[Vote], rng: np.random.Generator, confidence: float
+) -> dict[str, Any]:
+    known = [vote for vote in votes if vote.judge is not None and vote.first != vote.second]
+    verdicts = [
+        float(np.sign(vote.score - 0.5)) * (1 if vote.second > vote.first else -1) for vote in known
+    ]
+    found = agreement(
+        [vote.item for vote in known],
+        [str(vote.judge) for vote in known],
+        verdicts,
+        level="nominal",
+        rng=rng,
+        confidence=confidence,
+    )
+    return found.as_json()
+
+
+def _json(estimate: Estimate | None) -> dict[str, float | int] | None:
+    return None if estimate is None else estimate.as_json()
