@@ -30,7 +30,7 @@ GROUPS = {
     "score": ("models:score", "Let a reward model score responses."),
     "evaluate": ("evaluate:evaluate", "Measure a reward model or a file of votes."),
     "study": ("studies:study", "Compare policies in blinded studies."),
-    "judge": ("studies:judge", "Let a program vote in a study."),
+    "judge": ("judge:judge", "Let a program vote in a study."),
     "models": ("models:models", "List and show trained models."),
     "jobs": ("jobs:jobs", "List, show and cancel slow work."),
     "users": ("users:users", "Add people and say what they may do."),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.progress import ConsoleProgress, utc_now
 from app.sources import reward_folder
 from storage import snapshots, studies
-from storage.errors import InvalidOption, NotFound
+from storage.errors import NotFound
 from storage.recipes import find
 from storage.records import Split
 from storage.snapshots import SnapshotData
 
 if TYPE_CHECKING:
+    from evaluation.judges import Voting
     from storage.database import Connection, Database
     from storage.settings import Settings
 
@@ -98,30 +100,34 @@ def _learned_from(connection: Connection, settings: Settings, folder: Path) -> S
 
 
 def judge_study(
-    database: Database, settings: Settings, *, judge: str, study: str, model: str | None
-) -> int:
+    database: Database, settings: Settings, *, judge: str, study: str, options: Mapping[str, Any]
+) -> Voting:
     """Let a program vote on every open task of a study.
 
-    Returns:
-        How many votes it gave.
+    Args:
+        database: Where the study is kept.
+        settings: Where models lie, and on which device one runs.
+        judge: Name of an entry of `JUDGES`.
+        study: Its code or id.
+        options: The judge's own, as they were typed; a reward model by name, id or folder.
 
     Raises:
         NotFound: No such judge, study or model.
-        InvalidOption: The judge needs a model that was not named.
-        NotAllowed: The study is closed.
+        InvalidOption: An option of the judge is missing or out of bounds.
+        NotAllowed: The study is closed, or a service does not accept the key.
+        ServiceFailed: A service that the judge asks does not answer.
     """
     from evaluation.judges import JUDGES, vote
 
     recipe = find(JUDGES, "judge", judge)
+    typed = dict(options)
     with database.read() as connection:
         found = studies.study(connection, study)
-        folder = None if model is None else reward_folder(connection, settings, model)
-    typed: dict[str, Any] = {}
-    if "model" in recipe.config.model_fields:
-        if folder is None:
-            raise InvalidOption("model", f"the judge {judge!r} needs a reward model", None)
-        typed = {"model": str(folder), "device": settings.device}
+        if typed.get("model") is not None:
+            typed["model"] = str(reward_folder(connection, settings, typed["model"]))
+    if "device" in recipe.config.model_fields:
+        typed["device"] = settings.device
     with ConsoleProgress(judge) as progress:
         return vote(
-            database, found, recipe, recipe.config.read(typed), now=utc_now(), progress=progress
+            database, found, recipe, recipe.config.read(typed), now=utc_now, progress=progress
         )

@@ -102,9 +102,9 @@ def vote_in_study(
             study,
             gold,
             gold.config.read({"seed": FIRST_VOTER + number}),
-            now=now(),
+            now=now,
             seed=number,
-        )
+        ).votes
         for number in range(voters)
     )
 

@@ -25,6 +25,9 @@ from evaluation.intervals import (
 
 Weights = Literal["none", "linear", "quadratic"]
 
+MOST_DRAWN_AT_ONCE = 10**7
+"""Numbers of a part of the bootstrap: 80 MB."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kappa:
@@ -49,10 +52,11 @@ def cohen_kappa(
     *,
     rng: np.random.Generator,
     weights: Weights = "none",
+    clusters: ArrayLike | None = None,
     confidence: float = 0.95,
     resamples: int = 1000,
 ) -> Kappa:
-    """How far two annotators agree beyond chance, bootstrapped over items.
+    """How far two annotators agree beyond chance, bootstrapped over items or clusters of them.
 
     Args:
         first: What one said of each item, shape (n,).
@@ -60,6 +64,8 @@ def cohen_kappa(
         rng: Source of the resamples.
         weights: "none" counts any difference alike; "linear" and "quadratic" count answers by how
             far apart they stand in the order of all answers given.
+        clusters: Which prompt each item belongs to, where several do, shape (n,). Prompts are then
+            drawn anew with all their items, as items of one prompt resemble each other.
         confidence: Coverage of the interval, strictly between 0 and 1.
         resamples: How many times the items are drawn anew, with replacement.
 
@@ -79,18 +85,39 @@ def cohen_kappa(
     if len(domain) < 2:
         return _everyone_alike(one.size)
     size = len(domain)
-    table = np.bincount(place[: one.size] * size + place[one.size :], minlength=size**2)
+    cell = place[: one.size] * size + place[one.size :]
     apart = np.abs(np.arange(size)[:, None] - np.arange(size))
     power = {"none": 0, "linear": 1, "quadratic": 2}[weights]
     distance = np.where(apart > 0, apart.astype(np.float64) ** power, 0.0)
 
-    def kappas(tables: NDArray[np.int_]) -> NDArray[np.float64]:
-        share = tables.reshape(-1, size, size) / one.size
+    def kappas(tables: NDArray[Any]) -> NDArray[np.float64]:
+        counts = tables.reshape(-1, size, size)
+        share = counts / counts.sum(axis=(1, 2), keepdims=True)
         chance = share.sum(axis=2)[:, :, None] * share.sum(axis=1)[:, None, :]
         return _beyond_chance((share * distance).sum(axis=(1, 2)), (chance * distance).sum((1, 2)))
 
-    drawn = kappas(rng.multinomial(one.size, table / one.size, size=resamples))
-    return _kappa(float(kappas(table)[0]), drawn, one.size, confidence)
+    units = np.arange(one.size) if clusters is None else label_column(clusters)
+    check_lengths(one, units)
+    _, unit = np.unique(units, return_inverse=True)
+    many = int(unit.max()) + 1
+    if many < 2:
+        return Kappa(
+            kappa=None,
+            items=one.size,
+            reason="Kappa needs items of at least 2 prompts; there is 1.",
+        )
+    table = np.bincount(cell, minlength=size**2)
+    if many == one.size:
+        drawn = rng.multinomial(one.size, table / one.size, size=resamples)
+    else:
+        of_each = np.zeros((many, size**2))
+        np.add.at(of_each, (unit, cell), 1)
+        # In parts, because each resample is a row of all prompts.
+        part = max(1, MOST_DRAWN_AT_ONCE // many)
+        sizes = [min(part, resamples - start) for start in range(0, resamples, part)]
+        alike = np.full(many, 1 / many)
+        drawn = np.concatenate([rng.multinomial(many, alike, size=n) @ of_each for n in sizes])
+    return _kappa(float(kappas(table)[0]), kappas(drawn), one.size, confidence, units=many)
 
 
 def fleiss_kappa(
@@ -159,13 +186,19 @@ def _beyond_chance(
 
 
 def _kappa(
-    value: float, drawn: NDArray[np.float64], items: int, confidence: float, left_out: int = 0
+    value: float,
+    drawn: NDArray[np.float64],
+    items: int,
+    confidence: float,
+    left_out: int = 0,
+    *,
+    units: int | None = None,
 ) -> Kappa:
     found = drawn[np.isfinite(drawn)]
     low, high = percentiles(found if len(found) else np.array([value]), value, confidence)
     if math.isclose(low, high, abs_tol=1e-12):
         # Every resample alike is no certainty: some items may have been judged at random.
-        edge = value * (1 - hidden_share(items, confidence=confidence))
+        edge = value * (1 - hidden_share(units or items, confidence=confidence))
         low, high = min(low, edge), max(high, edge)
     return Kappa(
         kappa=Estimate(value, low, high, confidence, items), items=items, left_out=left_out

@@ -10,6 +10,7 @@
   - NotAllowed       the person asking may not do this
   - TrainingFailed   a run diverged or produced numbers that are not numbers
   - StorageFailed    the disk or the database refused to keep something
+  - ServiceFailed    another program, asked over the network, does not answer as it should
   - JobCancelled     a person stopped the job
 """
 
@@ -70,6 +71,10 @@ class TrainingFailed(TandemError):
 
 class StorageFailed(TandemError):
     """The disk or the database refused to keep something; what was kept before is unchanged."""
+
+
+class ServiceFailed(TandemError):
+    """Another program, asked over the network, does not answer as it should."""
 
 
 class JobCancelled(TandemError):

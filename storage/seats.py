@@ -84,6 +84,18 @@ def free_expired(connection: Connection, project: ProjectId, now: datetime) -> N
         give_back(connection, TaskId(task), count)
 
 
+def leave(
+    connection: Connection, annotator: AnnotatorId, project: ProjectId, study: StudyId | None
+) -> None:
+    """Give back the seats that an annotator holds and has not judged; they may be leased again."""
+    lock(connection, project)
+    mine = given(annotator, project, study) & held
+    for task in connection.scalars(
+        update(_assignments).where(mine).values(seat=None).returning(_assignments.c.task)
+    ).all():
+        give_back(connection, TaskId(task), 1)
+
+
 def give_back(connection: Connection, task: TaskId, count: int) -> None:
     """Count seats of a task as free that nobody holds any more. The project must be locked."""
     row = connection.execute(select(_tasks).where(_tasks.c.id == task)).one()

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from pydantic.fields import FieldInfo
 
 from storage.errors import InvalidOption
-from storage.recipes import RecipeConfig
+from storage.recipes import Recipe, RecipeConfig, find
 
 Config = TypeVar("Config", bound=RecipeConfig)
 
@@ -48,6 +48,21 @@ def read_options(config: type[Config], typed: Mapping[str, Any]) -> Config:
             pair = _weight if _is_weighed(field) else _pair
             values[name] = dict(pair(name, text) for text in values[name])
     return config.read(values)
+
+
+def unknown_recipe(table: Mapping[str, Recipe], kind: str) -> Callable[..., None]:
+    """What answers to a recipe that is not there: the nearest name."""
+
+    def command(
+        recipe: Annotated[str | None, Parameter(show=False)] = None,
+        /,
+        *_rest: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    ) -> None:
+        if recipe is None:
+            raise InvalidOption("recipe", f"name one of {', '.join(sorted(table))}", None)
+        find(table, kind, recipe)
+
+    return command
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:

@@ -1,4 +1,4 @@
-"""`tandem study` and `judge`: policies put side by side, blinded."""
+"""`tandem study`: policies put side by side, blinded."""
 
 from __future__ import annotations
 
@@ -136,25 +136,3 @@ def list_studies(*, home: InHome, as_json: AsJson = False) -> None:
         [[*row.values()] for row in rows],
         empty="There is no study yet; open one with: tandem study open",
     )
-
-
-def judge(
-    judge_name: Annotated[str, Parameter(name="JUDGE", help="gold, reward or longest.")],
-    /,
-    *,
-    home: InHome,
-    study_name: Annotated[str, Parameter(name="--study", help="A study, by its code or id.")],
-    model: Annotated[
-        str | None, Parameter(help="The reward model of the judge 'reward': name, id or folder.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Let a program vote in an open study; its votes are marked as a program's."""
-    from app.measuring import judge_study
-
-    with home.open() as (settings, database):
-        votes = judge_study(database, settings, judge=judge_name, study=study_name, model=model)
-    if as_json:
-        tell_json({"judge": judge_name, "study": study_name, "votes": votes})
-    else:
-        tell(f"The judge {judge_name!r} gave {votes} votes.")

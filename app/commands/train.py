@@ -10,12 +10,12 @@ from cyclopts import App, Parameter
 from pydantic import create_model
 
 from app.commands.home import AsJson, Home, InHome, ProjectName, project_called
-from app.commands.options import read_options, with_options
+from app.commands.options import read_options, unknown_recipe, with_options
 from app.commands.output import note, tell, tell_json, tell_table, written_estimate
 from app.kinds import PolicyJob, PromptsJob
 from app.processes import place_among_processes
 from storage.errors import InvalidOption
-from storage.recipes import Entry, Recipe, RecipeConfig, find
+from storage.recipes import Entry, Recipe, RecipeConfig
 
 if TYPE_CHECKING:
     from storage.records import Job, ProjectId
@@ -318,21 +318,6 @@ def _report(model: str, metrics: Mapping[str, Any], *, as_json: bool) -> None:
         note(f"warning: {warning}")
 
 
-def _unknown(table: Mapping[str, Recipe], kind: str) -> Callable[..., None]:
-    """What answers to a recipe that is not there: the nearest name."""
-
-    def command(
-        recipe: Annotated[str | None, Parameter(show=False)] = None,
-        /,
-        *_rest: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    ) -> None:
-        if recipe is None:
-            raise InvalidOption("recipe", f"name one of {', '.join(sorted(table))}", None)
-        find(table, kind, recipe)
-
-    return command
-
-
 def _fill(
     group: App,
     table: Mapping[str, Entry],
@@ -341,7 +326,7 @@ def _fill(
 ) -> None:
     for recipe in table.values():
         group.command(make(recipe), name=recipe.name)
-    group.default(_unknown(table, kind))
+    group.default(unknown_recipe(table, kind))
 
 
 def _fill_all() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from evaluation.judges.alpaca_eval import AlpacaEvalConfig, alpaca_eval_judge
 from evaluation.judges.gold import GoldConfig, gold_judge
+from evaluation.judges.llm import LLMConfig, llm_judge
 from evaluation.judges.longest import LongestConfig, longest_judge
 from evaluation.judges.reward import RewardConfig, reward_judge
-from evaluation.judges.voting import Ballot, Judge, vote
+from evaluation.judges.voting import Abstention, Ballot, Judge, Spent, Voting, vote
 from storage.recipes import Recipe
 
-__all__ = ["JUDGES", "Ballot", "Judge", "vote"]
+__all__ = ["JUDGES", "Abstention", "Ballot", "Judge", "Spent", "Voting", "vote"]
 
 JUDGES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -24,6 +26,18 @@ JUDGES: dict[str, Recipe] = {
             summary="Prefers the answer with the higher reward of a reward model",
             config=RewardConfig,
             run=reward_judge,
+        ),
+        Recipe(
+            name="llm",
+            summary="A language model behind any OpenAI-compatible address, asked in both orders",
+            config=LLMConfig,
+            run=llm_judge,
+        ),
+        Recipe(
+            name="alpaca-eval",
+            summary="One of AlpacaEval's annotators, asked through the alpaca-eval package",
+            config=AlpacaEvalConfig,
+            run=alpaca_eval_judge,
         ),
         Recipe(
             name="longest",

@@ -18,7 +18,7 @@ from storage.records import Kind
 class RewardConfig(RecipeConfig):
     """Prefer the answer with the higher reward."""
 
-    model: Annotated[str, Field(min_length=1, description="Folder of the reward model")]
+    model: Annotated[str, Field(min_length=1, description="The reward model: name, id or folder")]
     device: Annotated[str, Field(description="Where it runs; auto chooses")] = "auto"
 
 

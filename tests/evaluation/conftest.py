@@ -1,14 +1,21 @@
-"""A real reward model on the tiny backbone, trained once for all who ask."""
+"""A real reward model on the tiny backbone, trained once; a server that answers as an LLM's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from judged_rows import comparison, rating
+from openai_server import FakeServer, openai_server
+from small_study import let_vote, small_study
 
+from evaluation.judges import Voting
+from storage.database import Database
+from storage.records import Study
 from storage.snapshots import write_snapshot
 
 
@@ -56,3 +63,31 @@ def reward_model(
         return place / "model"
 
     return trained
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    """A chat-completions server, and nothing of this machine that would lead elsewhere."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_CUSTOM_HEADERS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    with openai_server() as running:
+        yield running
+
+
+@pytest.fixture
+def study(database: Database, now: datetime) -> Study:
+    return small_study(database, now)
+
+
+@pytest.fixture
+def judge(
+    database: Database, study: Study, now: datetime, server: FakeServer
+) -> Callable[..., Voting]:
+    """Lets an LLM vote once on all that is open, without tries that take time."""
+
+    def run(**options: Any) -> Voting:
+        given: dict[str, Any] = {"base_url": server.base_url, "llm": "m", "retries": 0}
+        return let_vote(database, study, "llm", now, **(given | options))
+
+    return run

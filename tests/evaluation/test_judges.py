@@ -52,7 +52,7 @@ def study(database: Database, now: datetime) -> Study:
 
 def run(database: Database, study: Study, name: str, now: datetime, **options: object) -> int:
     recipe = find(JUDGES, "judge", name)
-    return vote(database, study, recipe, recipe.config.read(options), now=now)
+    return vote(database, study, recipe, recipe.config.read(options), now=lambda: now).votes
 
 
 def close(database: Database, study: Study, now: datetime) -> None:
@@ -139,7 +139,7 @@ def test_cancelling_keeps_the_votes_given(database: Database, study: Study, now:
 
     recipe = JUDGES["longest"]
     with pytest.raises(JobCancelled):
-        vote(database, study, recipe, recipe.config(), now=now, progress=Stopped())
+        vote(database, study, recipe, recipe.config(), now=lambda: now, progress=Stopped())
     with database.read() as connection:
         assert len(list(judgements(connection, study.project, study=study.id))) == 12
 
@@ -172,5 +172,6 @@ def test_every_judge_says_what_it_is_and_refuses_unknown_options(name: str) -> N
     assert recipe.summary
     assert not recipe.summary.endswith(".")
     assert issubclass(recipe.config, RecipeConfig)
+    needed = {field: "x" for field, how in recipe.config.model_fields.items() if how.is_required()}
     with pytest.raises(InvalidOption, match="there is no such option"):
-        recipe.config.read({"model": "m", "colour": "red"} if name == "reward" else {"colour": 1})
+        recipe.config.read({**needed, "colour": "red"})
