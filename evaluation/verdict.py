@@ -12,6 +12,8 @@ from itertools import combinations
 from typing import Any
 
 from evaluation.statistics import Estimate, position_bias, win_rate
+from evaluation.study_plan import StudyDesign
+from evaluation.study_ratings import ArmRating
 from storage.errors import TooLittleData
 from storage.records import Kind
 
@@ -68,6 +70,10 @@ class StudyResult:
     position_bias: Estimate | None
     """Share of left among decided votes; None when nothing was decided."""
     warnings: tuple[str, ...]
+    ratings: tuple[ArmRating, ...] = ()
+    """Mean ratings of the arms, where participants were asked to rate; no part of a win rate."""
+    design: StudyDesign | None = None
+    """How the study was set up; None for votes that belong to no study."""
 
     @property
     def win_rate(self) -> Estimate:
@@ -96,6 +102,7 @@ class StudyResult:
         whole = asdict(self) | first
         return whole | {
             "comparisons": [asdict(pair) for pair in self.comparisons],
+            "ratings": [asdict(one) for one in self.ratings],
             "warnings": list(self.warnings),
         }
 
