@@ -29,7 +29,8 @@ LONGEST_ACRONYM = 4
 UNMISTAKABLE = (
     r"ChatGPT", r"InstructGPT", r"GPT[- ]?[2-5](?:\.\d)?(?:[- ]?(?:o|turbo|mini))*", r"GPT-4o",
     r"text-davinci-\d+", r"OpenAI", r"Anthropic",
-    r"Claude[- ](?:v?\d(?:\.\d)?|Instant|Opus|Sonnet|Haiku)", r"DeepSeek", r"Qwen\d*(?:\.\d)?", r"Qianwen", r"ChatGLM\d*", r"Zhipu", r"LMSYS",
+    r"Claude[- ](?:v?\d(?:\.\d)?|Instant|Opus|Sonnet|Haiku)", r"DeepSeek", r"Qwen\d*(?:\.\d)?",
+    r"Qianwen", r"ChatGLM\d*", r"Zhipu", r"LMSYS",
     r"Open ?Assistant", r"LAION", r"SmolLM\d*", r"WizardLM", r"StableLM", r"RedPajama", r"Mixtral",
     r"Mistral AI", r"DBRX", r"Databricks", r"DeepMind", r"Google (?:Bard|Gemini)",
     r"Gemini (?:Pro|Ultra|Flash|\d(?:\.\d)?)", r"Meta AI", r"Microsoft Copilot",
