@@ -83,12 +83,9 @@ def answers_of(
     return answers
 
 
-def shown_texts(answers: Mapping[str, Sequence[Answer]]) -> dict[str, list[str]]:
+def shown_texts(answers: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """The answers as participants see them: never nothing at all."""
-    return {
-        policy: [answer.text.strip() or EMPTY_ANSWER for answer in given]
-        for policy, given in answers.items()
-    }
+    return {arm: [text.strip() or EMPTY_ANSWER for text in given] for arm, given in answers.items()}
 
 
 def answer_lines(

@@ -22,6 +22,7 @@ from app.api_asking import (
     open_study,
 )
 from app.together import Together
+from evaluation.study_plan import own_question
 from feedback import asides
 from feedback.assignment import ShownTask, give_tasks
 from feedback.intake import Answer, Receipt, keep
@@ -164,7 +165,11 @@ def _handful(
 def _work(found: _Handful) -> shown.Work:
     return shown.Work(
         annotator=found.annotator.pseudonym,
-        project=shown.ProjectShown.of(found.project, name="" if found.voting else None),
+        project=shown.ProjectShown.of(
+            found.project,
+            name="" if found.voting else None,
+            question=own_question(found.voting.plan) if found.voting else "",
+        ),
         projects=found.names,
         tasks=[shown.TaskShown.of(task) for task in found.given],
         progress=found.progress,

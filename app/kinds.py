@@ -9,8 +9,8 @@ is queued, and what is stored says everything that the run depends on, with the 
           the train split
 * sample  {"policies", "prompts" or the project's, "split", "limit", "keep", and how to sample}
 * ablation  {"snapshot", "kinds", "labels", "seeds", and the options of these kinds of reward model}
-* study   {"title", "policies", "limit", "overlap", and how to sample}; the prompts are those of the
-          project that fall in the test split
+* study   {"title", "policies", "question", "form", "limit", "overlap" and more, and how to sample};
+          the prompts are imported ones, or those of the project that fall in the test split
 
 Policies and reward models are named by a registered model's name or id, by a folder, or (policies)
 by the name of a Hugging Face model.
@@ -22,7 +22,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, create_model, field_validator, model_validator
 
+from app.arms import read_arm
 from evaluation.ablation_config import Ablated
+from evaluation.study_plan import LONGEST_QUESTION, QUESTION, Form, WhenRevealing
 from storage.errors import NotFound
 from storage.recipes import RecipeConfig, find
 from training.policies import POLICIES
@@ -141,19 +143,76 @@ class SampleJob(SamplingConfig):
 
 
 class StudyJob(SamplingConfig):
-    """Let two policies answer held-out prompts, and open a blinded study of the answers."""
+    """Let policies answer held-out prompts, and open a blinded study of the answers."""
 
     title: Annotated[str, Field(min_length=1, max_length=200, description="Name of the study")]
     policies: Annotated[
-        tuple[str, str],
-        Field(description="The policy that the study asks about, and the one it is held against"),
+        tuple[str, ...],
+        Field(
+            min_length=1,
+            max_length=20,
+            description="The policy that the study asks about, and those it is held against:"
+            " models, Hugging Face names, openai:NAME@http://host:port/v1; what a policy grew from"
+            " is added",
+        ),
     ]
+    without_start: Annotated[
+        str,
+        Field(
+            max_length=500,
+            description="Why what a policy grew from is no arm; the result tells it. Empty: it is",
+        ),
+    ] = ""
+    question: Annotated[
+        str,
+        Field(max_length=LONGEST_QUESTION, description="What participants are asked, in one line"),
+    ] = QUESTION
+    form: Annotated[
+        Form,
+        Field(
+            description="What is judged at a time: a pair of answers, the answers of all arms to"
+            " rank, or a pair with a rating of each"
+        ),
+    ] = "pair"
+    prompts: Annotated[
+        str,
+        Field(
+            pattern=r"^([0-9a-f]{16})?$", description="Imported prompts; empty: the held-out ones"
+        ),
+    ] = ""
     limit: Annotated[
-        int | None, Field(ge=2, description="How many held-out prompts; empty takes all")
+        int | None, Field(ge=2, description="How many of the prompts; empty takes all")
     ] = None
     overlap: Annotated[
         int, Field(ge=1, le=1000, description="How many participants judge each prompt")
     ] = 3
+    revealing: Annotated[
+        WhenRevealing,
+        Field(
+            description="Answers that tell who wrote them: flag shows and counts them, redact shows"
+            " them without the name, refuse opens no study"
+        ),
+    ] = "flag"
+    key_variable: Annotated[
+        str,
+        Field(
+            pattern=r"^([A-Z][A-Z0-9_]*_KEYS?)?$",
+            description="Variable of the environment with the endpoints' key, or with HOST=KEY",
+        ),
+    ] = ""
+    concurrency: Annotated[
+        int, Field(ge=1, le=64, description="Requests to an endpoint at a time")
+    ] = 4
+    retries: Annotated[
+        int, Field(ge=0, le=10, description="How often a request to an endpoint is tried again")
+    ] = 3
+
+    @field_validator("policies")
+    @classmethod
+    def _are_arms(cls, policies: tuple[str, ...]) -> tuple[str, ...]:
+        for written in policies:
+            read_arm(written)
+        return policies
 
 
 class AblationJob(Ablated):

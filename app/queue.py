@@ -21,6 +21,7 @@ from app.kinds import (
     job_config,
 )
 from app.sources import ancestors, policy_source
+from app.study_arms import complete_study
 from storage import jobs, models, projects, snapshots
 from storage.errors import InvalidOption
 from storage.recipes import RecipeConfig
@@ -113,7 +114,9 @@ def complete_config(
         projects.project_named(connection, project)
     elif not (isinstance(config, SampleJob) and config.prompts):
         raise InvalidOption("project", "this job takes its prompts from a project; name one", None)
-    if isinstance(config, SampleJob | StudyJob):
+    if isinstance(config, StudyJob):
+        return complete_study(connection, settings, config)
+    if isinstance(config, SampleJob):
         for name in config.policies:
             policy_source(connection, settings, name)
     return config

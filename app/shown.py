@@ -74,9 +74,13 @@ class ProjectShown(BaseModel):
     simulated: bool = Field(description="Programs in the place of people may have judged here.")
     aspects: list[str] = Field(description="What is rated.")
     break_after_minutes: int = Field(description="When to suggest a break; 0 for never.")
+    question: str = Field(
+        default="",
+        description="What a study asks in words of its own; empty for the usual question.",
+    )
 
     @classmethod
-    def of(cls, project: Project, *, name: str | None = None) -> Self:
+    def of(cls, project: Project, *, name: str | None = None, question: str = "") -> Self:
         """Under its own name, or under another where its name would say too much."""
         return cls(
             name=project.name if name is None else name,
@@ -84,6 +88,7 @@ class ProjectShown(BaseModel):
             simulated=project.simulated,
             aspects=list(project.collecting.aspects),
             break_after_minutes=project.collecting.break_after_minutes,
+            question=question,
         )
 
 

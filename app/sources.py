@@ -140,3 +140,17 @@ def model_folder(settings: Settings, model: Model) -> Path:
     if not folder.is_dir():
         raise NotFound("model folder", str(folder))
     return folder
+
+
+def start_of(connection: Connection, name: str) -> str | None:
+    """What a registered policy grew from, by name or folder; None where it is not registered.
+
+    Raises:
+        InvalidOption: It is a reward model.
+    """
+    model = registered(connection, name, purpose="policy")
+    if model is None:
+        return None
+    grown = next((model.config[one] for one in STARTS if one in model.config), model.base)
+    parent = registered(connection, grown, purpose="policy")
+    return grown if parent is None else parent.name

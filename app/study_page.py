@@ -14,12 +14,22 @@ from app.access import Access
 from app.api_asking import StudyUnknown, open_study
 from app.assets import Assets
 from app.plain import message, page
+from evaluation.study_plan import QUESTION
 from storage.database import Database
 from storage.errors import NotAllowed
 from storage.records import Study
 from storage.tasks import tasks
 
 MINUTES_PER_VOTE = 0.75
+INSTRUCTIONS = {
+    "pair": "You will see questions, each with two answers written by computer programs. Say which"
+    " answer you find better.",
+    "pair_with_ratings": "You will see questions, each with two answers written by computer"
+    " programs. Say which answer you find better, and how good each one is.",
+    "ranking": "You will see questions, each with several answers written by computer programs. Put"
+    " them in order, the best first; two may share a place.",
+}
+"""What participants are told of each form of task."""
 
 
 def study_pages(database: Database, access: Access, assets: Assets) -> APIRouter:
@@ -48,13 +58,13 @@ def study_pages(database: Database, access: Access, assets: Assets) -> APIRouter
 
 def _consent(study: Study, many: int) -> Markup:
     minutes = max(1, round(many * MINUTES_PER_VOTE))
+    question, form = study.plan.get("question", QUESTION), study.plan.get("form", "pair")
     simulated = (
         Markup('<p><span class="simulated">Simulated</span></p>') if study.simulated else Markup("")
     )
     return Markup(
-        "<h1>Which answer is better?</h1>{}"
-        "<p>You will see questions, each with two answers written by computer programs. Say which"
-        " answer you find better. There is no right or wrong; we want to know what you think.</p>"
+        "<h1>{}</h1>{}"
+        "<p>{} There is no right or wrong; we want to know what you think.</p>"
         '<dl class="facts"><div><dt>Comparisons</dt><dd>{}</dd></div>'
         "<div><dt>Time</dt><dd>about {} min</dd></div></dl>"
         "<h2>What is kept</h2>"
@@ -69,4 +79,4 @@ def _consent(study: Study, many: int) -> Markup:
         "<span>I have read this and want to take part.</span></label>"
         '<button class="primary">Begin</button><p class="refusal" role="alert" hidden></p></form>'
         "<noscript><p>This page needs JavaScript.</p></noscript>"
-    ).format(simulated, many, minutes, study.code)
+    ).format(question, simulated, INSTRUCTIONS[form], many, minutes, study.code)

@@ -5,6 +5,7 @@ A job may be killed at any moment and performed again, so each looks first at wh
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,7 +21,6 @@ from app.answering import (
     keep_answers,
     policy_sources,
     project_prompts,
-    shown_texts,
 )
 from app.kinds import (
     AblationJob,
@@ -34,6 +34,7 @@ from app.kinds import (
 from app.progress import utc_now
 from app.runs import frozen_prompts, publish, train_policy, train_reward
 from app.sources import ancestors
+from app.study_arms import origins_of, study_answers, study_prompts
 from storage import files, models, projects, snapshots
 from storage import prompts as stored
 from storage.errors import NotFound
@@ -106,7 +107,7 @@ def perform(
     if isinstance(config, SampleJob):
         return _sample(work, config)
     if isinstance(config, StudyJob):
-        return _study(work, config)
+        return _study(work, config, recorded=recorded)
     if isinstance(config, AblationJob):
         return _ablation(work, config, output=output)
     return _train(work, cast("Registered", config), recorded=recorded, output=output)
@@ -334,29 +335,37 @@ def _sample(work: Work, config: SampleJob) -> dict[str, Any]:
     return result
 
 
-def _study(work: Work, config: StudyJob) -> dict[str, Any]:
+def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:
     from evaluation.studies import open_study
 
-    sources = policy_sources(config.policies, work.database, work.settings)
-    prompts = project_prompts(work.database, work.project, Split.TEST)[: config.limit]
     with work.database.read() as connection:
         project = projects.project_named(connection, work.project)
-    answers = answers_of(
-        sources,
-        [prompt.messages for prompt in prompts],
+        origins = origins_of(connection, config)
+    prompts = study_prompts(work.database, work.settings, work.project, config)
+    answers = study_answers(
         config,
+        prompts,
+        database=work.database,
+        settings=work.settings,
         progress=work.progress,
-        device=work.settings.device,
+        environment=os.environ,
+        # In the foreground the keys are those of whoever asks; a worker's belong to others.
+        bound=recorded,
     )
     study = open_study(
         work.database,
         name=config.title,
         project=project,
-        arms=shown_texts(answers),
+        arms=answers,
         prompts=prompts,
         overlap=config.overlap,
         now=work.now(),
         rng=np.random.default_rng(config.seed),
         simulated=project.simulated,
+        question=config.question,
+        form=config.form,
+        revealing=config.revealing,
+        without_start=config.without_start,
+        origins=origins,
     )
     return {"study": study.id, "code": study.code}

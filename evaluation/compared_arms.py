@@ -41,8 +41,6 @@ class StudyVote:
     left_length: int | None = None
     """Characters of the answer on the left; None where only the verdict is known."""
     right_length: int | None = None
-    revealing: bool = False
-    """One of the answers says which policy it may be from."""
     prompt_kinds: tuple[str, ...] = ()
 
     def score(self, arm: str) -> float:

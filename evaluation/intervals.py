@@ -47,6 +47,10 @@ class Estimate:
         """The form in which commands, pages and model cards carry an estimate: fractions."""
         return asdict(self)
 
+    def mirrored(self) -> Estimate:
+        """The same share from the other side: what is left of the whole."""
+        return Estimate(1 - self.value, 1 - self.high, 1 - self.low, self.confidence, self.n)
+
     def __str__(self) -> str:
         """As people read it: `63 % [55, 71]`."""
         return f"{self.value:.0%} [{100 * self.low:.0f}, {100 * self.high:.0f}]".replace("%", " %")

@@ -9,15 +9,30 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from evaluation.revealing import mentions
+from evaluation.study_plan import (
+    CORRECTION,
+    EXCLUSIONS,
+    INTERVAL,
+    QUESTION,
+    RATINGS,
+    STOPPING,
+    TIES,
+    Form,
+    WhenRevealing,
+    check_design,
+    frozen,
+)
+from evaluation.study_record import study_record
+from evaluation.study_revealing import shown_answers
+from evaluation.study_tasks import tasks_of
 from evaluation.verdict import ArmComparison, StudyResult, StudyVote, study_result
 from storage.database import Database
-from storage.errors import InvalidData, InvalidOption, NotAllowed, TooLittleData
-from storage.judgements import judgements
+from storage.errors import InvalidData, InvalidOption
 from storage.prompts import add_responses
 from storage.records import (
     Project,
@@ -28,16 +43,11 @@ from storage.records import (
     Split,
     Study,
     StudyId,
-    Task,
-    TaskId,
 )
-from storage.studies import add_study, study_key
-from storage.studies import study as find_study
+from storage.studies import add_study
 from storage.tasks import add_tasks
 
 __all__ = ["ArmComparison", "StudyResult", "StudyVote", "open_study", "results", "study_result"]
-
-QUESTION = "Which answer is better?"
 
 
 def open_study(
@@ -52,12 +62,17 @@ def open_study(
     rng: np.random.Generator,
     simulated: bool = False,
     confidence: float = 0.95,
+    question: str = QUESTION,
+    form: Form = "pair",
+    revealing: WhenRevealing = "flag",
+    without_start: str = "",
+    origins: Mapping[str, Any] | None = None,
 ) -> Study:
     """Put policies side by side: each prompt is a task for each pair of them, all or nothing.
 
     Where two arms gave the same answer (apart from space around it) there is nothing to ask: no
     task is made, and the result counts the prompt as a tie. The plan, which says so, is written now
-    and does not change any more.
+    and does not change any more: its digest, which the result shows, is over everything in it.
 
     Args:
         database: Where the study is kept.
@@ -68,37 +83,33 @@ def open_study(
         prompts: Already stored in the project.
         overlap: How many participants judge each pair of answers.
         now: When it is opened.
-        rng: Draws the order in which a task holds its two answers.
+        rng: Draws the order in which a task holds its answers.
         simulated: True when the answers or the participants are simulated.
         confidence: Coverage of the interval that the result will state.
+        question: What participants are asked.
+        form: Pairs of answers, pairs with a rating of each, or all arms' answers to rank.
+        revealing: What becomes of answers that tell who wrote them.
+        without_start: Why the model that a policy grew from is no arm.
+        origins: Where each arm's answers come from, as JSON, for the plan.
 
     Raises:
-        InvalidOption: Fewer than two arms, an overlap or confidence out of bounds.
-        InvalidData: An arm has not one answer for each prompt, or a prompt is there twice.
+        InvalidOption: Fewer than two arms, an overlap or confidence out of bounds, a question that
+            names an arm, or a form that does not fit.
+        InvalidData: An arm has not one answer for each prompt, a prompt is there twice, or answers
+            tell who wrote them and are to be refused.
         TooLittleData: Two arms differ on fewer than two prompts.
     """
     _check(arms, prompts, overlap, confidence)
+    check_design(question, form, len(arms))
+    if mentions(question, arms=arms):
+        raise InvalidOption("question", "it names a model, which unblinds the study", question)
     study_id = StudyId(secrets.token_hex(8))
+    texts, told = shown_answers(arms, prompts, rule=revealing)
     responses = {
         arm: [_response(study_id, p.id, text) for p, text in zip(prompts, answers, strict=True)]
-        for arm, answers in arms.items()
+        for arm, answers in texts.items()
     }
-    tasks: list[Task] = []
-    identical: list[dict[str, Any]] = []
-    for pair in combinations(arms, 2):
-        same: list[PromptId] = []
-        for prompt, one, other in zip(prompts, *(responses[arm] for arm in pair), strict=True):
-            if one.text.strip() == other.text.strip():
-                same.append(prompt.id)
-            else:
-                tasks.append(_task(study_id, prompt, (one.id, other.id), overlap, rng))
-        different = len(prompts) - len(same)
-        if different < 2:
-            raise TooLittleData(
-                f"{pair[0]} and {pair[1]} answer {different} of {len(prompts)} prompts differently;"
-                " a study needs at least 2 such prompts."
-            )
-        identical.append({"arms": list(pair), "prompts": same})
+    asked = tasks_of(study_id, responses, prompts, form=form, overlap=overlap, rng=rng)
     study = Study(
         id=study_id,
         # No dash: on a command line a leading one reads as an option, and mail programs leave a
@@ -107,17 +118,30 @@ def open_study(
         name=name,
         project=project.id,
         arms=tuple(arms),
-        plan={
-            "question": QUESTION,
-            "prompts": [prompt.id for prompt in prompts],
-            "training_prompts": sum(prompt.split is Split.TRAIN for prompt in prompts),
-            "identical": identical,
-            "overlap": overlap,
-            "votes": len(tasks) * overlap,
-            "confidence": confidence,
-            "ties": "half a win for each; identical answers are not asked about and count as ties",
-            "interval": "Student's t on standard errors clustered by prompt, read once, at the end",
-        },
+        plan=frozen(
+            {
+                "question": question,
+                "form": form,
+                "arms": list(arms),
+                "origins": dict(origins or {}),
+                "without_start": without_start,
+                "prompts": [prompt.id for prompt in prompts],
+                "training_prompts": sum(prompt.split is Split.TRAIN for prompt in prompts),
+                "identical": [
+                    {"arms": list(pair), "prompts": same} for pair, same in asked.identical.items()
+                ],
+                "revealing": told,
+                "overlap": overlap,
+                "votes": asked.verdicts * overlap,
+                "confidence": confidence,
+                "ties": TIES,
+                "interval": INTERVAL,
+                "correction": CORRECTION,
+                "stopping": STOPPING,
+                "exclusions": EXCLUSIONS,
+                **({"ratings": RATINGS} if form == "pair_with_ratings" else {}),
+            }
+        ),
         opened=now,
         simulated=simulated or project.simulated,
     )
@@ -125,7 +149,7 @@ def open_study(
     with database.write() as connection:
         add_responses(connection, [one for theirs in responses.values() for one in theirs])
         add_study(connection, study, key=key)
-        add_tasks(connection, tasks)
+        add_tasks(connection, asked.tasks)
     return study
 
 
@@ -140,38 +164,9 @@ def results(database: Database, study: Study, *, peek: bool = False) -> StudyRes
     Raises:
         NotAllowed: The study is open, and `peek` was not asked for.
         TooLittleData: Fewer than two prompts were voted on.
+        InvalidData: The plan was changed after the study was opened.
     """
-    with database.read() as connection:
-        current = find_study(connection, study.id)
-        if current.closed is None and not peek:
-            raise NotAllowed(
-                f"The study {study.name!r} is still open. Close it first, or ask for an early look."
-            )
-        key = study_key(connection, study.id, for_totals=peek)
-        votes = [
-            StudyVote(
-                prompt=judgement.prompt,
-                annotator=judgement.annotator,
-                kind=judgement.kind,
-                left=key[comparison.left],
-                right=key[comparison.right],
-                choice=comparison.choice,
-                both_bad=comparison.both_bad,
-            )
-            for judgement in judgements(connection, study.project, study=study.id)
-            for comparison in judgement.comparisons
-        ]
-    plan = current.plan
-    return study_result(
-        votes,
-        name=current.name,
-        arms=current.arms,
-        identical={tuple(one["arms"]): one["prompts"] for one in plan["identical"]},
-        planned=plan["votes"],
-        still_open=current.closed is None,
-        training_prompts=plan["training_prompts"],
-        confidence=plan["confidence"],
-    )
+    return study_record(database, study, peek=peek).result
 
 
 def _check(
@@ -202,22 +197,4 @@ def _response(study: StudyId, prompt: PromptId, text: str) -> Response:
         prompt=prompt,
         text=checked.text,
         sampling=checked.sampling,
-    )
-
-
-def _task(
-    study: StudyId,
-    prompt: Prompt,
-    pair: tuple[ResponseId, ResponseId],
-    overlap: int,
-    rng: np.random.Generator,
-) -> Task:
-    return Task(
-        id=TaskId(secrets.token_hex(8)),
-        project=prompt.project,
-        prompt=prompt.id,
-        responses=pair if rng.integers(2) else pair[::-1],
-        type="pair",
-        overlap=overlap,
-        study=study,
     )

@@ -34,10 +34,6 @@ class Circumstances:
     training_prompts: int
     bias: Estimate | None
     agreement: Agreement | None
-    revealing: int
-    """Prompts with an answer that names its maker."""
-    without_revealing: Estimate | None
-    """The first comparison without them; None when there are none, or nothing else."""
     judges: Sequence[tuple[str, Estimate]]
     """Programs beside the people who count: name, and their win rate of the first comparison."""
 
@@ -121,12 +117,6 @@ def _of_what(first: ArmComparison, seen: Circumstances) -> list[str]:
         found.append(
             f"A policy may have been trained on {_prompts(seen.training_prompts)} of this study:"
             " the split gives them to training."
-        )
-    if seen.revealing:
-        without = seen.without_revealing
-        found.append(
-            f"Answers to {_prompts(seen.revealing)} say which model they may be from."
-            + (f" Without them {first.arm} wins {without}." if without is not None else "")
         )
     return found
 

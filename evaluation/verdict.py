@@ -31,7 +31,8 @@ from evaluation.compared_arms import (
 )
 from evaluation.statistics import Agreement, Estimate, agreement, position_bias, win_rate
 from evaluation.study_doubts import Circumstances, doubts
-from storage.errors import TooLittleData
+from evaluation.study_plan import StudyDesign
+from evaluation.study_ratings import ArmRating
 from storage.records import Kind
 
 __all__ = [
@@ -102,6 +103,10 @@ class StudyResult:
     disputed: tuple[Disputed, ...]
     """Prompts of the first comparison that split the votes most."""
     warnings: tuple[str, ...]
+    ratings: tuple[ArmRating, ...] = ()
+    """Mean ratings of the arms, where participants were asked to rate; no part of a win rate."""
+    design: StudyDesign | None = None
+    """How the study was set up; None for votes that belong to no study."""
 
     @property
     def win_rate(self) -> Estimate:
@@ -131,7 +136,7 @@ class StudyResult:
         ]
         first = {name: value for name, value in pairs[0].items() if name not in ("arm", "opponent")}
         whole = asdict(self) | first
-        lists = ("judges", "kinds", "disputed", "warnings")
+        lists = ("judges", "kinds", "disputed", "warnings", "ratings")
         return whole | {"comparisons": pairs} | {name: list(whole[name]) for name in lists}
 
 
@@ -163,9 +168,9 @@ def study_result(
     Raises:
         TooLittleData: Fewer than two prompts were voted on for some pair of arms.
     """
-    by_people = [vote for vote in votes if vote.kind is Kind.PERSON]
-    counting = by_people or list(votes)
-    beside = [vote for vote in votes if vote.kind is Kind.PROGRAM] if by_people else []
+    counting = votes_that_count(votes)
+    people = any(vote.kind is Kind.PERSON for vote in counting)
+    beside = [vote for vote in votes if vote.kind is Kind.PROGRAM] if people else []
     pairs = list(combinations(arms, 2))
     comparisons = [
         _compare(
@@ -190,7 +195,6 @@ def study_result(
     agreed = _agreement(counting, rng, confidence)
     judges = _judges(beside, pairs[0], identical.get(pairs[0], ()), confidence)
     first = about_pair(counting, pairs[0])
-    revealing = {vote.prompt for vote in first if vote.revealing}
     seen = Circumstances(
         kinds=kinds,
         cast=len(counting),
@@ -199,8 +203,6 @@ def study_result(
         training_prompts=training_prompts,
         bias=bias,
         agreement=agreed,
-        revealing=len(revealing),
-        without_revealing=_without(first, revealing, pairs[0][0], confidence),
         judges=[(judge.judge, judge.win_rate) for judge in judges],
     )
     return StudyResult(
@@ -219,6 +221,11 @@ def study_result(
         ),
         warnings=tuple(doubts(comparisons, seen)),
     )
+
+
+def votes_that_count(votes: Sequence[StudyVote]) -> list[StudyVote]:
+    """Those of people, where people voted; else all."""
+    return [vote for vote in votes if vote.kind is Kind.PERSON] or list(votes)
 
 
 def _compare(
@@ -268,19 +275,6 @@ def _judges(
             )
         )
     return found
-
-
-def _without(
-    votes: Sequence[StudyVote], revealing: set[str], arm: str, confidence: float
-) -> Estimate | None:
-    """The win rate without the prompts whose answers say which model they may be from."""
-    if not revealing:
-        return None
-    ballots = ballots_of([vote for vote in votes if vote.prompt not in revealing], arm)
-    try:
-        return win_rate(ballots.scores, ballots.prompts, confidence=confidence)
-    except TooLittleData:
-        return None
 
 
 def _by_kind(votes: Sequence[StudyVote], arm: str, confidence: float) -> list[KindResult]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from app.arms import FILE
 from app.commands.home import AsJson, InHome, ProjectName, project_called
 from app.commands.options import read_options, with_options
 from app.commands.output import note, tell, tell_json, tell_table, written_estimate
 from app.commands.study_plan import plan
 from app.commands.train import ToQueue, tell_queued
 from app.kinds import StudyJob
+from evaluation.study_plan import StudyDesign
 
 study = App(name="study", help="Compare policies in blinded studies.")
 study.command(plan, name="plan")
@@ -23,17 +26,35 @@ def _open(
     *,
     home: InHome,
     project: ProjectName = None,
+    prompts: Annotated[
+        Path | None,
+        Parameter(
+            help="Ask the prompts of this file, and not those of the project that are held out."
+        ),
+    ] = None,
     queue: ToQueue = False,
     as_json: AsJson = False,
     **typed: Any,
 ) -> None:
-    """Let two policies answer held-out prompts and open a blinded study of the answers."""
+    """Let policies answer held-out prompts and open a blinded study of the answers.
+
+    Answers that are there already take part as file:PATH, with lines of {prompt, response} or of
+    AlpacaEval's {instruction, output, generator}.
+    """
+    from app.answer_files import keep_answers, keep_prompts
     from app.foreground import run_here
     from app.progress import utc_now
     from app.queue import enqueue
 
-    config = read_options(StudyJob, typed).model_dump()
     with home.open() as (settings, database):
+        # Files are read here, once: a worker gets what they held, and no path.
+        typed["policies"] = [
+            keep_answers(settings, Path(one.removeprefix(FILE))) if one.startswith(FILE) else one
+            for one in typed["policies"]
+        ]
+        if prompts is not None:
+            typed["prompts"] = keep_prompts(settings, prompts)
+        config = read_options(StudyJob, typed).model_dump()
         with database.read() as connection:
             found = project_called(connection, project).id
         if queue:
@@ -104,10 +125,24 @@ def report(
     for label, value in described.items():
         if isinstance(value, dict) and "low" in value:
             tell(f"  {label}: {written_estimate(value)}")
-        elif label not in ("verdict", "warnings"):
+        elif label not in ("verdict", "warnings", "ratings", "design"):
             tell(f"  {label}: {value}")
+    for rating in result.ratings:
+        tell(f"  mean rating of {rating.arm}: {written_estimate(rating.mean.as_json())}")
+    if result.design is not None:
+        _tell_design(result.design)
     for warning in described["warnings"]:
         note(f"warning: {warning}")
+
+
+def _tell_design(design: StudyDesign) -> None:
+    tell(f"  question: {design.question} ({design.form})")
+    if design.without_start:
+        tell(f"  without the start: {design.without_start}")
+    told = sum(design.revealing["answers"].values())
+    if told:
+        tell(f"  answers that tell who wrote them: {told} ({design.revealing['rule']})")
+    tell(f"  plan: {design.digest}")
 
 
 @study.command(name="list")

@@ -7,9 +7,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from app.forms import draw_form
-from app.kinds import StudyJob
-from app.pages import study_plan
+from app.pages import study_form
 from app.pages.fragments import (
     Column,
     ago,
@@ -21,23 +19,20 @@ from app.pages.fragments import (
     link,
     notice,
     number,
-    section,
     table,
 )
 from app.pages.frame import simulated
 from app.pages.runs import jobs_running
 from app.pages.study_result import result_card
 from app.pages.visit import Guard, Visit
-from app.queue import enqueue
 from evaluation.studies import results
-from storage import jobs, models, studies
+from storage import jobs, studies
 from storage.database import Database
-from storage.errors import InvalidOption, TooLittleData
+from storage.errors import TooLittleData
 from storage.judgements import judgements
 from storage.records import Study
 from storage.settings import Settings
 from storage.tasks import tasks
-from training.places import DEFAULT_BASE
 
 ASK_FIRST = """(...values) => {
     if (!confirm('Close the study for good? It takes no more votes then.')) throw new Error('kept');
@@ -54,7 +49,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             "Studies", "People say which policy answers better, without knowing which is which."
         )
     )
-    banner, waiting, listed = html(), html(), html()
+    lists = [html(), html(), html()]
     # Which study the page shows, so that a tick redraws it when it changed and leaves it alone
     # otherwise: an early look stays until something else is asked for.
     held = gr.Textbox(visible="hidden")
@@ -68,10 +63,10 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             peek = gr.Button("Look early", visible=False)
             close = gr.Button("Close the study", variant="stop", visible=False)
     with gr.Column(elem_classes="t-card"):
-        asked, against, form, go = _form(guard, page)
-        told = html()
+        study_form.draw(
+            guard, page, settings, lists=lists, redraw=lambda visit: _lists(visit, database)
+        )
     timer = gr.Timer(EVERY)
-    lists = [banner, waiting, listed]
     screen = [*lists, held, place, shown, address, outcome, peek, close]
 
     def show(visit: Visit) -> list[Any]:
@@ -93,55 +88,10 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
                 studies.close_study(connection, study.id, now=visit.now)
         return _screen(visit, database, settings, early=False)
 
-    def offer(_: Visit) -> list[Any]:
-        with database.read() as connection:
-            known = models.models(connection, "policy")
-        names = [*(model.name for model in known), DEFAULT_BASE]
-        newest = known[0].name if known else None
-        return [gr.Dropdown(names, value=newest), gr.Dropdown(names, value=DEFAULT_BASE)]
-
-    def open_study(visit: Visit, first: str, second: str, *values: Any) -> list[Any]:
-        if first == second:
-            raise InvalidOption("policies", "a study needs two different ones", first)
-        enqueue(
-            database,
-            settings,
-            kind="study",
-            recipe="study",
-            config=form.typed(values) | {"policies": [first, second]},
-            project=visit.chosen().id,
-            now=visit.now,
-        )
-        text = "Both policies answer the held-out prompts first; then the study opens by itself."
-        return [notice(text, "live", title="Queued."), *_lists(visit, database)]
-
     guard.show(page.load, show, screen)
-    guard.show(page.load, offer, [asked, against])
     guard.show(timer.tick, follow, screen, inputs=[held])
     guard.do(peek.click, look_early, [], screen)
     guard.do(close.click, end, [], screen, js=ASK_FIRST)
-    guard.do(go.click, open_study, [asked, against, *form.inputs.values()], [told, *lists])
-
-
-def _form(guard: Guard, page: gr.Blocks) -> tuple[Any, Any, Any, Any]:
-    """Which two policies, and how the study asks about them."""
-    html(
-        section(
-            "Open a study",
-            "Both policies answer prompts that no model has learnt from; participants see the"
-            " answers side by side, in random order and without names.",
-        )
-    )
-    with gr.Row(elem_classes="t-form"):
-        asked = gr.Dropdown([], label="Does this policy", allow_custom_value=True, min_width=260)
-        against = gr.Dropdown(
-            [], label="answer better than this one?", allow_custom_value=True, min_width=260
-        )
-    form = draw_form(StudyJob, first=("title", "limit", "overlap"), omit=("policies",))
-    study_plan.draw(guard, page, limit=form.inputs["limit"], overlap=form.inputs["overlap"])
-    with gr.Row(elem_classes="t-actions"):
-        go = gr.Button("Open the study", variant="primary")
-    return asked, against, form, go
 
 
 def _mine(visit: Visit, database: Database) -> list[Study]:
@@ -200,7 +150,7 @@ def _table(visit: Visit, database: Database) -> Markup:
     if not mine:
         return empty(
             "No study yet",
-            "Choose two policies below. Participants need no account: they open a link, agree, and"
+            "Choose policies below. Participants need no account: they open a link, agree, and"
             " choose between two answers at a time.",
         )
     chosen = _chosen(visit, database)
@@ -217,13 +167,17 @@ def _table(visit: Visit, database: Database) -> Markup:
         cast, wanted = _votes(study, database)
         rows.append(
             (
-                here.format(lines(name, " against ".join(study.arms))),
+                here.format(lines(name, _arms(study))),
                 _state(study),
                 f"{number(cast)} of {number(wanted)}",
                 ago(study.opened, visit.now),
             )
         )
     return table(columns, rows, caption="Studies, newest first")
+
+
+def _arms(study: Study) -> str:
+    return f"{study.arms[0]} against {', '.join(study.arms[1:])}"
 
 
 def _state(study: Study) -> Markup:
@@ -242,9 +196,7 @@ def _votes(study: Study, database: Database) -> tuple[int, int]:
 
 def _facts(study: Study, visit: Visit) -> Markup:
     ended = Markup(", closed {}").format(ago(study.closed, visit.now)) if study.closed else ""
-    note = Markup("{}. Opened {}{}.").format(
-        " against ".join(study.arms), ago(study.opened, visit.now), ended
-    )
+    note = Markup("{}. Opened {}{}.").format(_arms(study), ago(study.opened, visit.now), ended)
     return Markup('<div class="t-section"><h2>{} {}</h2><p>{}</p></div>').format(
         study.name, _state(study), note
     )

@@ -4,8 +4,34 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from app.pages.fragments import Column, badge, count, forest, joined, notice, number, table
+from app.pages.fragments import (
+    Cell,
+    Column,
+    badge,
+    code,
+    count,
+    facts,
+    forest,
+    interval,
+    joined,
+    notice,
+    number,
+    table,
+)
+from evaluation.study_plan import StudyDesign
 from evaluation.verdict import StudyResult
+from storage.records import HIGHEST_RATING, LOWEST_RATING
+
+FORMS = {
+    "pair": "pairs of answers",
+    "ranking": "all arms' answers, put in order",
+    "pair_with_ratings": "pairs of answers, each rated from 1 to 7",
+}
+RULES = {
+    "flag": "shown as they are",
+    "redact": "shown with [name] in the place of the name",
+    "refuse": "not allowed",
+}
 
 
 def result_card(found: StudyResult, *, early: bool) -> Markup:
@@ -25,10 +51,46 @@ def result_card(found: StudyResult, *, early: bool) -> Markup:
             ),
             Markup("</div>"),
             _numbers(found),
+            _ratings(found),
             *(notice(warning, "warn") for warning in found.warnings),
+            design_facts(found.design) if found.design else "",
             Markup("</div>"),
         ]
     )
+
+
+def design_facts(design: StudyDesign) -> Markup:
+    """How the study was set up, and the digest of its plan."""
+    told = sum(design.revealing["answers"].values())
+    pairs: list[tuple[str, Cell]] = [
+        ("Question", design.question),
+        ("Asked about", FORMS[design.form]),
+    ]
+    if design.without_start:
+        pairs.append(("Without what a policy grew from, because", design.without_start))
+    if told:
+        rule = RULES[design.revealing["rule"]]
+        pairs.append(
+            ("Answers that tell who wrote them", f"{number(told)}, {rule}"),
+        )
+    pairs.append(("Plan, frozen before the first vote", code(design.digest)))
+    return facts(pairs)
+
+
+def _ratings(found: StudyResult) -> Markup:
+    if not found.ratings:
+        return Markup("")
+    columns = Column("Policy"), Column("Mean rating, 1 to 7"), Column("Ratings", numeric=True)
+    scale = LOWEST_RATING, HIGHEST_RATING
+    rows = [
+        (
+            one.arm,
+            interval(one.mean.as_json(), scale=scale, as_percent=False),
+            number(one.mean.n),
+        )
+        for one in found.ratings
+    ]
+    return table(columns, rows, caption="How good the answers were found, no part of the win rate")
 
 
 def _numbers(found: StudyResult) -> Markup:

@@ -3,7 +3,7 @@
 // One answer is the one that the digits mean; it moves on when its place is given.
 
 import { check, choice, letter, make } from "./elements.js";
-import { say } from "./words.js";
+import { ownQuestion, say } from "./words.js";
 
 const nameOf = (place) => `rank-${place}`;
 
@@ -49,7 +49,7 @@ export const ranks = {
       card.classList.toggle("card-now", place === said.cursor);
       card.classList.toggle("better", said.ranks[place] === 1);
     });
-    dock.querySelector("[data-part=standing]").textContent = order(said.ranks) || say("rank.question");
+    dock.querySelector("[data-part=standing]").textContent = [ownQuestion(), order(said.ranks) || say("rank.question")].filter(Boolean).join(" ");
   },
 
   act({ act, value }, task, said) {

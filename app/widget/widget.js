@@ -16,7 +16,7 @@ import { Settings } from "./settings.js";
 import { openStatistics } from "./statistics.js";
 import { Stopwatch } from "./stopwatch.js";
 import { wire } from "./wiring.js";
-import { nearest, language, say, speak } from "./words.js";
+import { askInstead, nearest, language, ownQuestion, say, speak } from "./words.js";
 
 export class Widget {
   constructor(root, study) {
@@ -82,6 +82,10 @@ export class Widget {
 
   arrived() {
     const { project, projects, messages } = this.desk;
+    if (project.question && !ownQuestion()) {
+      askInstead(project.question);
+      this.screen.dress(this.keyMap);
+    }
     this.screen.frame.project(project, projects);
     this.screen.notices.messages(messages, (id) => this.desk.read(id));
   }

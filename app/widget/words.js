@@ -2,9 +2,16 @@
 
 export const LANGUAGES = { en: "English", de: "Deutsch", es: "Español", fr: "Français", zh: "简体中文" };
 
-const spoken = { code: "en", words: {}, plural: null, number: null };
+const spoken = { code: "en", words: {}, plural: null, number: null, question: "" };
 
 export const language = () => spoken.code;
+
+// What a study asks in its own words, in whatever language the rest is.
+export function askInstead(question) {
+  spoken.question = question;
+}
+
+export const ownQuestion = () => spoken.question;
 
 // The first of the reader's languages that we speak.
 export function nearest(wanted = navigator.languages ?? []) {
@@ -23,6 +30,7 @@ export async function speak(code) {
 
 // The words under a key. A count `n` picks between key.one and key.other where a language has both.
 export function say(key, values = {}) {
+  if (key === "question" && spoken.question) return spoken.question;
   const number = typeof values.n === "number" ? spoken.plural.select(values.n) : null;
   const form = number === "one" ? `${key}.one` : `${key}.other`;
   const words = (number && spoken.words[form]) ?? spoken.words[key] ?? spoken.words[form] ?? key;

@@ -183,17 +183,6 @@ def test_a_program_that_judged_more_prompts_sharpens_what_people_say() -> None:
     assert width < 0.8 * (found.win_rate.high - found.win_rate.low)
 
 
-def test_answers_that_name_their_maker_are_counted_and_doubted() -> None:
-    cast = [
-        replace(vote, revealing=int(vote.prompt[1:]) < 10)
-        for vote in votes([1] * 20 + [0] * 10, raters=2)
-    ]
-    found = result(cast)
-    (doubt,) = [each for each in found.warnings if "say which model" in each]
-    assert "Answers to 10 prompts" in doubt
-    assert "Without them PPO wins 50 %" in doubt
-
-
 def test_agreement_kinds_and_disputed_prompts_are_told() -> None:
     cast = votes([1] * 20 + [0] * 10, raters=3)
     turned = [

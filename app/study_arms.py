@@ -1,0 +1,220 @@
+"""The arms of a study: completed before the job is queued, and answering when it is performed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.answer_files import answers_to, is_kept, kept_prompts
+from app.answering import answers_of, project_prompts, shown_texts
+from app.arms import AnswersArm, EndpointArm, ModelArm, read_arm
+from app.endpoints import Asking, endpoint_answers, key_for
+from app.sources import model_folder, policy_source, registered, start_of
+from evaluation.study_plan import check_design
+from storage import prompts as stored
+from storage.errors import InvalidOption, NotAllowed, NotFound, TooLittleData
+from storage.recipes import Progress
+from storage.records import ProjectId, Prompt, Split
+
+if TYPE_CHECKING:
+    from app.kinds import StudyJob
+    from storage.database import Connection, Database
+    from storage.settings import Settings
+
+PUBLIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?")
+"""What a model of Hugging Face may be called."""
+
+
+def complete_study(connection: Connection, settings: Settings, config: StudyJob) -> StudyJob:
+    """The job with policies under their registered names, and with the starts that belong to them.
+
+    Raises:
+        NotFound: A file was not imported.
+        InvalidOption: There are fewer than two arms, one is there twice, one is a reward model, or
+            a reason says why a start is left out that is not.
+    """
+    names = [_complete(connection, settings, written) for written in config.policies]
+    left_out = starts_left_out(connection, names)
+    if left_out and not config.without_start:
+        names += left_out
+    if config.without_start and not left_out:
+        raise InvalidOption(
+            "without_start",
+            "no start is left out here, so there is nothing to give a reason for; leave it empty",
+            config.without_start,
+        )
+    complete = config.model_copy(update={"policies": tuple(names)})
+    _check_whole(complete)
+    return complete
+
+
+def starts_left_out(connection: Connection, policies: Sequence[str]) -> list[str]:
+    """What registered policies grew from and is no arm beside them.
+
+    A policy that is itself the start of another arm needs none.
+    """
+    starts = {
+        one: start_of(connection, one) for one in policies if isinstance(read_arm(one), ModelArm)
+    }
+    found = [
+        start
+        for one, start in starts.items()
+        if start is not None and start not in policies and one not in starts.values()
+    ]
+    return list(dict.fromkeys(found))
+
+
+def refuse_paths(connection: Connection, policies: Sequence[str]) -> None:
+    """Refuse folders of the server, as a page may not name them.
+
+    Raises:
+        NotAllowed: An arm is neither registered, nor what a registered policy grew from, nor
+            written as Hugging Face writes names.
+    """
+    starts = {start_of(connection, one) for one in policies if isinstance(read_arm(one), ModelArm)}
+    for one in policies:
+        arm = read_arm(one)
+        if not isinstance(arm, ModelArm) or one in starts:
+            continue
+        if registered(connection, one, purpose="policy") is None and not (
+            PUBLIC.fullmatch(one) and not Path(one).exists()
+        ):
+            raise NotAllowed(
+                f"A page may not name a folder of the server, and {one!r} is neither a registered"
+                " policy nor the name of a Hugging Face model. Use the command line."
+            )
+
+
+def study_prompts(
+    database: Database, settings: Settings, project: ProjectId, config: StudyJob
+) -> list[Prompt]:
+    """The prompts of a study: those of an imported file, or the project's that are held out.
+
+    Prompts of a file become prompts of the project.
+
+    Raises:
+        NotFound: The file was not imported.
+        TooLittleData: There are fewer than two.
+    """
+    if not config.prompts:
+        return project_prompts(database, project, Split.TEST)[: config.limit]
+    chosen = kept_prompts(settings, config.prompts, project)[: config.limit]
+    if len(chosen) < 2:
+        raise TooLittleData(f"A study needs at least 2 prompts; the file has {len(chosen)}.")
+    with database.write() as connection:
+        stored.add_prompts(connection, chosen)
+    return chosen
+
+
+def study_answers(
+    config: StudyJob,
+    prompts: Sequence[Prompt],
+    *,
+    database: Database,
+    settings: Settings,
+    progress: Progress,
+    environment: Mapping[str, str],
+    bound: bool,
+) -> dict[str, list[str]]:
+    """Each arm's answers as participants see them, in the order of the arms.
+
+    What can be refused without work is looked at first, and endpoints, which may fail, are asked
+    before the policies that answer here.
+
+    Args:
+        config: Of the study, complete.
+        prompts: What is asked, P of them.
+        database: Where policies are registered.
+        settings: Where everything lies, and the device that policies answer on.
+        progress: Where to say how far it is.
+        environment: Where keys of endpoints are read.
+        bound: Whether a key must say which host it is for.
+
+    Returns:
+        P texts by the arm's label.
+    """
+    arms = [read_arm(written) for written in config.policies]
+    endpoints = [arm for arm in arms if isinstance(arm, EndpointArm)]
+    keys = [key_for(arm, config.key_variable, environment, bound=bound) for arm in endpoints]
+    given = {
+        arm.label: answers_to(settings, arm, prompts) for arm in arms if isinstance(arm, AnswersArm)
+    }
+    with database.read() as connection:
+        sources = {
+            arm.label: policy_source(connection, settings, arm.label)
+            for arm in arms
+            if isinstance(arm, ModelArm)
+        }
+    conversations = [prompt.messages for prompt in prompts]
+    for arm, key in zip(endpoints, keys, strict=True):
+        given[arm.label] = endpoint_answers(
+            arm,
+            conversations,
+            config,
+            asking=Asking(concurrency=config.concurrency, retries=config.retries),
+            key=key,
+            progress=progress,
+        )
+    if sources:
+        here = answers_of(sources, conversations, config, progress=progress, device=settings.device)
+        given |= {label: [one.text for one in texts] for label, texts in here.items()}
+    return shown_texts({arm.label: given[arm.label] for arm in arms})
+
+
+def origins_of(connection: Connection, config: StudyJob) -> dict[str, Any]:
+    """Where each arm's answers come from, for the plan: what was named, and how it was sampled."""
+    sampling = config.model_dump(
+        mode="json", include={"max_new_tokens", "temperature", "top_p", "seed"}
+    )
+    found: dict[str, Any] = {}
+    for written in config.policies:
+        arm = read_arm(written)
+        found[arm.label] = {"source": written}
+        if not isinstance(arm, AnswersArm):
+            found[arm.label]["sampling"] = sampling
+        if isinstance(arm, ModelArm):
+            model = registered(connection, arm.label, purpose="policy")
+            found[arm.label]["model"] = None if model is None else model.id
+    return found
+
+
+def _complete(connection: Connection, settings: Settings, written: str) -> str:
+    """An arm as it is kept: a registered policy by its name, whatever it was called by.
+
+    Raises:
+        NotFound: A file was not imported.
+        InvalidOption: It is a reward model.
+    """
+    arm = read_arm(written)
+    if isinstance(arm, AnswersArm) and not is_kept(settings, arm.digest):
+        raise NotFound("imported file", arm.digest)
+    if not isinstance(arm, ModelArm):
+        return written
+    model = registered(connection, written, purpose="policy")
+    if model is None:
+        return written
+    model_folder(settings, model)
+    return model.name
+
+
+def _check_whole(config: StudyJob) -> None:
+    """Refuse what can only be seen once all arms are there."""
+    labels = [read_arm(written).label for written in config.policies]
+    if len(labels) < 2:
+        raise InvalidOption(
+            "policies",
+            "a study compares at least two, and what this one grew from is not known; name another",
+            list(labels),
+        )
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise InvalidOption("policies", "each arm needs a name of its own", twice)
+    check_design(config.question, config.form, len(labels))
+    if config.key_variable and not any(
+        isinstance(read_arm(written), EndpointArm) for written in config.policies
+    ):
+        raise InvalidOption(
+            "key_variable", "no endpoint takes part that a key is for", config.key_variable
+        )
