@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 from evaluation.intervals import (
     Estimate,
@@ -155,6 +156,56 @@ def chance_to_decide(
         TooLittleData: Fewer than two prompts are complete.
         InvalidOption: More prompts are complete than the budget has.
     """
+    unit = _so_far(scores, prompts, budget, overlap, confidence)
+    rows, decided = max(1, BLOCK // budget), 0
+    for start in range(0, runs, rows):
+        whole = _gone_on(unit, budget, min(rows, runs - start), rng)
+        decided += int(ever_rich(whole, mean=0.5, confidence=confidence).sum())
+    return decided / runs
+
+
+def chance_at_end(
+    scores: ArrayLike,
+    prompts: ArrayLike,
+    *,
+    budget: int,
+    rng: np.random.Generator,
+    overlap: int | None = None,
+    confidence: float = 0.95,
+    runs: int = 2000,
+) -> float:
+    """Chance that the interval read once, at the end, excludes 1/2 if prompts go on as they did.
+
+    That interval, Student's t on prompts, is narrower than one that stands any look, so a study
+    that no look is likely to decide may still be decided at its end.
+
+    Args:
+        scores: As for `chance_to_decide`.
+        prompts: Likewise.
+        budget: How many complete prompts there will be in the end.
+        rng: Source of the draws.
+        overlap: As for `confidence_sequence`.
+        confidence: Likewise.
+        runs: How often the rest of the study is drawn.
+
+    Raises:
+        TooLittleData: Fewer than two prompts are complete.
+        InvalidOption: More prompts are complete than the budget has.
+    """
+    unit = _so_far(scores, prompts, budget, overlap, confidence)
+    rows, decided = max(1, BLOCK // budget), 0
+    for start in range(0, runs, rows):
+        whole = _gone_on(unit, budget, min(rows, runs - start), rng)
+        reach = stats.t.ppf((1 + confidence) / 2, df=budget - 1) * whole.std(axis=1, ddof=1)
+        off = np.abs(whole.mean(axis=1) - 0.5) * math.sqrt(budget)
+        decided += int((off > reach).sum())
+    return decided / runs
+
+
+def _so_far(
+    scores: ArrayLike, prompts: ArrayLike, budget: int, overlap: int | None, confidence: float
+) -> Floats:
+    """The mean score of each complete prompt, which there are enough of, and not too many."""
     unit, _ = _complete(scores, prompts, overlap)
     check_confidence(confidence)
     if unit.size < 2:
@@ -163,13 +214,13 @@ def chance_to_decide(
         )
     if unit.size > budget:
         raise InvalidOption("budget", f"{unit.size} prompts are complete already", budget)
-    rows, decided = max(1, BLOCK // budget), 0
-    for start in range(0, runs, rows):
-        several = min(rows, runs - start)
-        coming = rng.choice(unit, size=(several, budget - unit.size))
-        whole = np.hstack([np.broadcast_to(unit, (several, unit.size)), coming])
-        decided += int(ever_rich(whole, mean=0.5, confidence=confidence).sum())
-    return decided / runs
+    return unit
+
+
+def _gone_on(unit: Floats, budget: int, runs: int, rng: np.random.Generator) -> Floats:
+    """Several studies that begin alike and go on with prompts drawn anew, shape (runs, budget)."""
+    coming = rng.choice(unit, size=(runs, budget - unit.size))
+    return np.hstack([np.broadcast_to(unit, (runs, unit.size)), coming])
 
 
 def ever_rich(units: Floats, *, mean: float, confidence: float) -> NDArray[np.bool_]:
