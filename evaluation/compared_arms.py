@@ -232,7 +232,7 @@ def compare(
         planned=not still_open and (plan is None or len(ballots.scores) >= plan.votes),
         p_value=permutation_test(whole.scores, whole.prompts, rng=rng),
         chance_to_decide=None,
-        with_judges=judged and _with_judges(ballots, judged, confidence),
+        with_judges=_with_judges(ballots, judged, confidence) if judged else None,
     )
     if not still_open or plan is None or found.decided:
         return found
@@ -279,7 +279,7 @@ def _any_time(
             ballots.scores,
             ballots.prompts,
             identical=identical,
-            overlap=plan and plan.overlap,
+            overlap=plan.overlap if plan else None,
             confidence=confidence,
         )
     except TooLittleData:

@@ -77,7 +77,7 @@ def drawn(
 def outcome(result: StudyResult) -> go.Figure:
     """Every pair of arms with its interval, and where it would stand at equal length."""
     pairs = result.comparisons
-    level = [one.at_equal_length and one.at_equal_length.value for one in pairs]
+    level = [one.at_equal_length.value if one.at_equal_length else None for one in pairs]
     known = any(one is not None for one in level)
     figure = figures.forest(
         [(f"{one.arm} against {one.opponent}", one.told) for one in pairs],
@@ -100,7 +100,7 @@ def beside(result: StudyResult) -> go.Figure | None:
         rows.append(("people, with the programs' help", first.with_judges))
     rows += [(one.judge, one.win_rate) for one in result.judges]
     known = [first.at_equal_length, *(one.at_equal_length for one in result.judges)]
-    level = [one and one.value for one in known]
+    level = [one.value if one else None for one in known]
     if first.with_judges is not None:
         level.insert(1, None)
     figure = figures.forest(

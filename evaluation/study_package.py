@@ -27,7 +27,7 @@ DATED = (1980, 1, 1, 0, 0, 0)
 """Of every file in the package: the earliest that a zip file can say."""
 CLOSE = 1e-12
 """Two numbers that differ by less, absolutely or relatively, are the same."""
-RECOMPUTE = '''"""Count the votes in this folder again, and say whether the result is the one in result.json.
+RECOMPUTE = '''"""Count the votes in this folder again, and say whether they give result.json.
 
 Needs Tandem ({software}): run it with the Python that Tandem is installed in.
 """
@@ -83,7 +83,7 @@ def study_package(record: StudyRecord, *, software: str) -> dict[str, bytes]:
             software=software,
         ),
         "answers.jsonl": _lines(_answers(record)),
-        "key.json": _json(dict(record.key)),
+        "key.json": _json({str(id_): arm for id_, arm in record.key.items()}),
         "methods.txt": methods(record, found, software=software) + "\n",
         "plan.json": _json(dict(study.plan)),
         "recompute.py": RECOMPUTE.format(software=software),

@@ -18,7 +18,7 @@ class StudyRating:
     prompt: str
     annotator: str
     arm: str
-    value: int
+    value: float
     """From 1 to 7."""
 
 

@@ -32,6 +32,8 @@ DESCRIBED = [
     ("post", "/api/v1/study/{code}/enter"),
     ("get", "/api/v1/projects/{name}/export/{form}"),
     ("get", "/api/v1/jobs/{job}/report"),
+    ("get", "/api/v1/studies/{study}/report"),
+    ("get", "/api/v1/studies/{study}/package"),
     ("get", "/api/v1/health"),
 ]
 
