@@ -131,23 +131,26 @@ def _intervals(record: StudyRecord, found: StudyReading) -> list[str]:
     first = pairs[0]
     level = f"{100 * first.win_rate.confidence:g} %"
     said = ["The win rate is the share of votes won, a tie counting as half a win."]
-    if all(one.planned for one in pairs):
-        said.append(f"Its {level} interval uses Student's t, {_clusters(first)}")
-    else:
-        said.append(
-            "As the study was closed before all planned votes were given, its"
-            f" {level} interval is a confidence sequence by betting on prompts, which holds"
-            " whenever one stops (Waudby-Smith and Ramdas 2024)."
+    early = [f"{one.arm} and {one.opponent}" for one in pairs if not one.planned]
+    if len(early) < len(pairs):
+        planned = next(one for one in pairs if one.planned)
+        said.append(f"Its {level} interval uses Student's t, {_clusters(planned)}")
+        several = (
+            f", corrected for {len(pairs)} pairs of arms by Holm's method; intervals are not"
+            " corrected"
+            if len(pairs) > 1
+            else ""
         )
-    several = (
-        f", corrected for {len(pairs)} pairs of arms by Holm's method; intervals are not corrected"
-        if len(pairs) > 1
-        else ""
-    )
-    said.append(
-        f"p-values are those of a permutation test that exchanges the arms on whole prompts"
-        f"{several}."
-    )
+        said.append(
+            "p-values are those of a permutation test that exchanges the arms on whole prompts"
+            f"{several}."
+        )
+    if early:
+        said.append(
+            f"The study was closed before all planned votes on {in_words(early)} were given;"
+            f" there the {level} interval is a confidence sequence by betting on prompts, which"
+            " holds whenever one stops (Waudby-Smith and Ramdas 2024)."
+        )
     if first.at_equal_length is not None:
         said.append(
             "The win rate at equal length is from a logistic regression on the difference in"
@@ -159,9 +162,10 @@ def _intervals(record: StudyRecord, found: StudyReading) -> list[str]:
             " pairs of answers."
         )
     if found.ranking is not None:
+        people = " and by participant" if any(one.other_people for one in pairs) else ""
         said.append(
-            "Arms are ranked by Bradley and Terry's model with ties as half wins, its standard"
-            " errors clustered in the same way."
+            "Arms are ranked by Bradley and Terry's model with ties as half wins and standard"
+            f" errors clustered by prompt{people}."
         )
     return said
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evaluation.ablation_words import chance, signed
+from evaluation.ablation_words import chance
 from evaluation.compared_arms import StudyVote
 from evaluation.report_parts import rendered
 from evaluation.study_figures import DRAWN, drawn
@@ -24,6 +24,8 @@ RULES = {
     "redact": "shown with [name] in the place of the name",
     "refuse": "not allowed",
 }
+DIGEST = "Plan, frozen before the first vote (SHA-256)"
+"""What the digest of the plan is called."""
 CLOSED_EARLY = (
     "The study was closed early. Intervals in this part are those of one look at the end, so they"
     " promise a little too much."
@@ -61,7 +63,6 @@ def study_html(record: StudyRecord, found: StudyReading, *, software: str) -> st
         methods=methods(record, found, software=software),
         facts=facts_of(record),
         chance=chance,
-        signed=signed,
     )
 
 
@@ -87,7 +88,7 @@ def facts_of(record: StudyRecord) -> Mapping[str, str]:
     facts["Planned to end"] = stopping(plan)
     facts["Excluded votes"] = plan.get("exclusions", EXCLUSIONS)
     if design is not None:
-        facts["Plan, frozen before the first vote (SHA-256)"] = design.digest
+        facts[DIGEST] = design.digest
     return facts
 
 

@@ -65,10 +65,10 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         )
         said = html()
         places = list(DRAWN.values())
-        with gr.Row(elem_classes="t-figures"):
+        with gr.Row(elem_classes=["t-figures", "t-filled"]):
             first = [_place(name) for name in places[:FIRST]]
         counted = html()
-        with gr.Row(elem_classes="t-figures"):
+        with gr.Row(elem_classes=["t-figures", "t-filled"]):
             further = [_place(name) for name in places[FIRST:]]
         rest = html()
         with gr.Row(elem_classes="t-actions"):

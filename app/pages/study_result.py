@@ -31,7 +31,7 @@ from evaluation.ranking import Standing
 from evaluation.study_methods import methods, participants
 from evaluation.study_reading import Example, StudyReading, examples
 from evaluation.study_record import StudyRecord
-from evaluation.study_report import CLOSED_EARLY, facts_of
+from evaluation.study_report import CLOSED_EARLY, DIGEST, facts_of
 from evaluation.verdict import StudyResult, votes_that_count
 from storage.records import Study
 
@@ -56,7 +56,7 @@ def verdict(record: StudyRecord) -> Markup:
 def numbers(record: StudyRecord, found: StudyReading | None) -> Markup:
     """The figures in numbers: every pair of arms, and of a closed study where each arm stands."""
     result = record.result
-    parts = [_comparisons(result), _foot(result)]
+    parts = [_comparisons(record), _foot(result)]
     if found is not None and found.ranking is not None:
         parts += [
             section("Where each arm stands", "" if _planned(result) else CLOSED_EARLY),
@@ -113,11 +113,10 @@ def background(record: StudyRecord, found: StudyReading) -> Markup:
 
 def design(record: StudyRecord) -> Markup:
     """How the study was set up and who took part, with the digest of its plan."""
-    told: list[tuple[str, Cell]] = [*facts_of(record).items()]
-    if record.result.design is not None:
-        name, digest = told.pop()
-        told.append((name, code(str(digest))))
-    return facts(told)
+    told = dict(facts_of(record))
+    digest = told.pop(DIGEST, "")
+    frozen = Markup('<p class="t-summary">{}: {}</p>').format(DIGEST, code(digest))
+    return joined([facts(told.items()), frozen if digest else ""])
 
 
 def ways_out(study: Study) -> Markup:
@@ -137,7 +136,11 @@ def _tiles(record: StudyRecord) -> list[tuple[str, str, str]]:
     beside = [vote for vote in record.votes if vote.kind is not counting[0].kind]
     shown = [
         ("Votes", number(first.votes), f"on {number(first.prompts)} prompts"),
-        ("Ties", number(first.ties), f"{number(first.both_bad)} of them both bad"),
+        (
+            "Ties",
+            number(first.ties),
+            f"{number(first.both_bad) if first.both_bad else 'none'} of them both bad",
+        ),
         (
             "Who voted",
             participants(counting),
@@ -156,7 +159,7 @@ def _tiles(record: StudyRecord) -> list[tuple[str, str, str]]:
     return shown
 
 
-def _comparisons(found: StudyResult) -> Markup:
+def _comparisons(record: StudyRecord) -> Markup:
     columns = (
         Column("Policies"),
         Column("Win rate"),
@@ -171,14 +174,14 @@ def _comparisons(found: StudyResult) -> Markup:
         (
             lines(one.arm, f"against {one.opponent}"),
             _share(one.told),
-            _share(one.at_equal_length) if one.planned else None,
+            None if record.still_open else _share(one.at_equal_length),
             number(one.votes),
             number(one.ties),
             number(one.prompts),
             number(one.identical),
             chance(one.p_value) if one.planned else None,
         )
-        for one in found.comparisons
+        for one in record.result.comparisons
     ]
     return table(columns, rows, caption="What the votes were")
 

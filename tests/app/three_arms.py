@@ -57,8 +57,10 @@ def three_arms(
     overlap: int = 3,
     close: bool = True,
     share: float = 1.0,
+    judged: bool = False,
+    name: str = "Which signal helps?",
 ) -> Study:
-    """A study of so many prompts in which each pair of answers got `overlap` votes.
+    """A study of so many prompts, each of whose pairs of answers is to get `overlap` votes.
 
     Args:
         database: Where it is kept.
@@ -69,13 +71,15 @@ def three_arms(
         overlap: Votes on each pair of answers.
         close: Whether it is closed.
         share: Which part of the tasks people do.
+        judged: Whether a program takes the seats that people leave.
+        name: Of the study.
     """
     rng = np.random.default_rng(4)
     opened = now - timedelta(days=2)
     said = [
         Prompt.of(
             project.id,
-            f"{TOPICS[n % len(TOPICS)]} (Variant {n + 1})",
+            f"{TOPICS[n % len(TOPICS)]} (Variant {n + 1} of {name})",
             tags=(("advice", "writing", "code")[n % 3],),
         )
         for n in range(prompts)
@@ -83,7 +87,9 @@ def three_arms(
     with database.write() as connection:
         add_prompts(connection, said)
         voters = [
-            add_annotator(connection, f"voter-{n}@example.org", role=Role.PARTICIPANT, now=opened)
+            add_annotator(
+                connection, f"voter-{n}-{name}@example.org", role=Role.PARTICIPANT, now=opened
+            )
             for n in range(people)
         ]
     answers = {
@@ -95,7 +101,7 @@ def three_arms(
     }
     study = open_study(
         database,
-        name="Which signal helps?",
+        name=name,
         project=project,
         arms=answers,
         prompts=said,
@@ -120,8 +126,9 @@ def three_arms(
             )
             for one in held:
                 _vote(connection, study, one, voter, key, now=now, rng=rng)
-    judge = JUDGES["longest"]
-    vote(database, study, judge, judge.config.read({}), now=lambda: now)
+    if judged:
+        judge = JUDGES["longest"]
+        vote(database, study, judge, judge.config.read({}), now=lambda: now)
     if close:
         with database.write() as connection:
             study = studies.close_study(connection, study.id, now=now)

@@ -52,7 +52,7 @@ def made_study(
     *,
     arms: Sequence[str] = ARMS,
     prompts: int = 20,
-    people: int = 9,
+    people: int = 10,
     overlap: int = 3,
     judge: str | None = "longest answer",
     kind: Kind = Kind.PERSON,
