@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
+from itertools import count, cycle, islice
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from storage.records import (
     Project,
     Prompt,
     Role,
+    Split,
     Study,
     Submission,
     SubmissionId,
@@ -76,14 +78,10 @@ def three_arms(
     """
     rng = np.random.default_rng(4)
     opened = now - timedelta(days=2)
-    said = [
-        Prompt.of(
-            project.id,
-            f"{TOPICS[n % len(TOPICS)]} (Variant {n + 1} of {name})",
-            tags=(("advice", "writing", "code")[n % 3],),
-        )
-        for n in range(prompts)
-    ]
+    texts = (f"{TOPICS[n % len(TOPICS)]} ({name} {n + 1})" for n in count())
+    tags = cycle(("advice", "writing", "code"))
+    made = (Prompt.of(project.id, text, tags=(next(tags),)) for text in texts)
+    said = list(islice((prompt for prompt in made if prompt.split is Split.TEST), prompts))
     with database.write() as connection:
         add_prompts(connection, said)
         voters = [
