@@ -231,7 +231,7 @@ def compare(
         planned=not still_open and (plan is None or len(ballots.scores) >= plan.votes),
         p_value=permutation_test(whole.scores, whole.prompts, rng=rng),
         chance_to_decide=None,
-        with_judges=judged and _with_judges(ballots, judged, confidence),
+        with_judges=None if judged is None else _with_judges(ballots, judged, confidence),
     )
     if not still_open or plan is None or found.decided:
         return found
@@ -281,7 +281,7 @@ def _any_time(
         looks = confidence_sequence(
             ballots.scores,
             ballots.prompts,
-            overlap=plan and plan.overlap,
+            overlap=None if plan is None else plan.overlap,
             confidence=confidence,
         )
     except TooLittleData:

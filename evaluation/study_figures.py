@@ -25,7 +25,7 @@ FAINT = "rgba(23,138,145,0.16)"
 def outcome(result: StudyResult) -> go.Figure:
     """Every pair of arms with its interval, and where it would stand at equal length."""
     pairs = result.comparisons
-    level = [one.at_equal_length and one.at_equal_length.value for one in pairs]
+    level = [one.at_equal_length.value if one.at_equal_length else None for one in pairs]
     return figures.forest(
         [(f"{one.arm} against {one.opponent}", one.told) for one in pairs],
         unit="win rate",
@@ -211,14 +211,16 @@ def splits(votes: Sequence[StudyVote], pair: tuple[str, str]) -> go.Figure | Non
     several = [np.mean(scores) for scores in by_prompt.values() if len(scores) > 1]
     if not several:
         return None
-    names = {
-        f"all for {pair[1]}": lambda share: share == 0,
-        f"most for {pair[1]}": lambda share: 0 < share < 0.5,
-        "even": lambda share: share == 0.5,
-        f"most for {pair[0]}": lambda share: 0.5 < share < 1,
-        f"all for {pair[0]}": lambda share: share == 1,
-    }
+    # Below, at and above one half, with the two ends apart.
+    place = np.searchsorted([1e-9, 0.5 - 1e-9, 0.5 + 1e-9, 1 - 1e-9], several)
+    names = (
+        f"all for {pair[1]}",
+        f"most for {pair[1]}",
+        "even",
+        f"most for {pair[0]}",
+        f"all for {pair[0]}",
+    )
     return figures.counts(
-        {name: sum(bool(fits(share)) for share in several) for name, fits in names.items()},
+        {name: int((place == number).sum()) for number, name in enumerate(names)},
         title="Prompts by how their votes were split",
     )
