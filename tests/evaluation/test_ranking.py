@@ -403,6 +403,20 @@ def test_sums_over_many_small_prompts_are_those_of_plain_arrays(
             assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=1e-9)
 
 
+@kinds
+def test_with_one_vote_on_each_prompt_clusters_are_independent_votes(
+    options: dict[str, Any],
+) -> None:
+    rng = np.random.default_rng(6)
+    first, second, score, _ = drawn(rng, models=4, votes=300, tie=0.5, side=0.3)
+    davidson = options.get("ties") == "davidson"
+    votes = strengths.Votes(first, second, score, models=4, side=options.get("side_effect", False))
+    found = strengths.maximum(votes, davidson=davidson)
+    clustered = strengths.clustered(votes, found, np.arange(300), davidson=davidson)
+    loose = strengths.independent(votes, found, davidson=davidson)
+    assert clustered == pytest.approx(loose * 300 / 299, abs=1e-12)
+
+
 def test_davidsons_errors_are_those_of_its_derivatives_by_finite_differences() -> None:
     first, second, score, prompt = drawn(
         np.random.default_rng(4), models=3, votes=400, prompts=40, unlike=0.7, tie=0.8
