@@ -12,14 +12,21 @@ import logging
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from evaluation.judges.endpoint import DEFAULT_KEY_VARIABLE, NO_KEY, OPENAI, Endpoint
+from evaluation.judges.endpoint import (
+    DEFAULT_KEY_VARIABLE,
+    LONGEST_QUOTE,
+    NO_KEY,
+    OPENAI,
+    Endpoint,
+)
 from evaluation.judges.pair_prompt import as_text, defused
 from evaluation.judges.voting import Abstention, Ballot, Judge, Spent
 from feedback.assignment import ShownTask
@@ -64,9 +71,9 @@ def alpaca_eval_judge(config: AlpacaEvalConfig) -> Judge:
             be asked at another address.
         InvalidData: Their configuration is broken.
     """
-    with _package():
-        folder = _folder(config.annotators)
-        annotator = _load(folder)
+    with _package() as package:
+        folder = _folder(config.annotators, package.constants.EVALUATORS_CONFIG_DIR)
+        annotator = _load(folder, package.annotators.PairwiseAnnotator)
     endpoint = _connect(annotator, config)
 
     def ballots(tasks: Sequence[ShownTask]) -> Iterator[Ballot | Abstention]:
@@ -115,9 +122,23 @@ def _annotated(
         by_texts = {tuple(one[key] for key in keys): one for one in answers}
         return [_ballot(by_texts.get(tuple(row[key] for key in keys), {})) for row in rows]
     if len(rows) > 1:
-        return [one for row in rows for one in _annotated(annotator, [row], endpoint)]
-    quoted = endpoint.quoted(problem) if endpoint else f", saying {str(problem)[:300]!r}"
-    return [Abstention(why="failed", detail=f"alpaca-eval failed{quoted}.")]
+        found = [one for row in rows for one in _annotated(annotator, [row], endpoint)]
+        if all(isinstance(one, Abstention) and one.why == "failed" for one in found):
+            raise ServiceFailed(
+                f"AlpacaEval's annotators failed on each of {len(rows)} tasks"
+                f" ({type(problem).__name__}{_quoted(problem, endpoint)}). The votes given before"
+                " are kept."
+            ) from problem
+        return found
+    detail = f"alpaca-eval failed ({type(problem).__name__}{_quoted(problem, endpoint)})."
+    return [Abstention(why="failed", detail=detail)]
+
+
+def _quoted(problem: Exception, endpoint: Endpoint | None) -> str:
+    if endpoint is not None:
+        return endpoint.quoted(problem)
+    said = " ".join(str(problem).split())[:LONGEST_QUOTE]
+    return f", saying {said!r}" if said else ""
 
 
 def _ballot(answer: Mapping[str, Any]) -> Ballot | Abstention:
@@ -163,16 +184,12 @@ def _row(task: ShownTask) -> dict[str, str]:
     return dict(zip(("instruction", "output_1", "output_2"), safe, strict=True))
 
 
-def _folder(annotators: str) -> Path:
+def _folder(annotators: str, shipped_in: Path) -> Path:
     """Where the configuration lies: in a folder of that name, or among the package's own."""
-    from alpaca_eval.constants import EVALUATORS_CONFIG_DIR  # noqa: PLC0415 - seconds to import
-
     own = Path(annotators)
     if (own / CONFIGS).is_file():
         return own.resolve()
-    shipped: dict[str, Path] = {
-        place.parent.name: place.parent for place in EVALUATORS_CONFIG_DIR.glob(f"*/{CONFIGS}")
-    }
+    shipped = {place.parent.name: place.parent for place in shipped_in.glob(f"*/{CONFIGS}")}
     if annotators not in shipped:
         raise NotFound(
             "annotator of AlpacaEval (nor folder with a configs.yaml)", annotators, shipped
@@ -180,12 +197,10 @@ def _folder(annotators: str) -> Path:
     return shipped[annotators]
 
 
-def _load(folder: Path) -> Any:
+def _load(folder: Path, make: Callable[..., Any]) -> Any:
     """The package's annotator, which keeps nothing on disk."""
-    from alpaca_eval.annotators import PairwiseAnnotator  # noqa: PLC0415 - seconds to import
-
     try:
-        annotator = PairwiseAnnotator(
+        annotator = make(
             annotators_config=folder,
             # Its own cache would lie in the installed package.
             caching_path=None,
@@ -206,12 +221,9 @@ def _load(folder: Path) -> Any:
             f" ({type(error).__name__}). See alpaca-eval's README for what {CONFIGS} holds."
         ) from error
     for name, one in annotator.annotators.items():
-        # Where there is no such file, the package takes its path for the template itself.
-        if not {"{output_1}", "{output_2}"} <= set(_PLACES.findall(str(one.prompt_template))):
-            raise InvalidData(
-                f"The prompt_template of {name} is no text with {{output_1}} and {{output_2}}. A"
-                f" path begins beside the folder, as in {folder.name}/prompt.txt."
-            )
+        # Without them the annotator would be asked about nothing, and answer.
+        if not {"{output_1}", "{output_2}"} <= set(_PLACES.findall(one.prompt_template)):
+            raise InvalidData(f"The prompt_template of {name} lacks {{output_1}} or {{output_2}}.")
     return annotator
 
 
@@ -269,8 +281,8 @@ def _model(annotator: Any) -> str:
 
 
 @contextmanager
-def _package() -> Iterator[None]:
-    """Let the package work without leaving anything behind.
+def _package() -> Iterator[Any]:
+    """The package, working without leaving anything behind.
 
     When it is imported it reads a `.env` file into the environment, turns everybody's logging up,
     and asks who is signed in, which some containers do not know. When it works it logs texts.
@@ -279,8 +291,11 @@ def _package() -> Iterator[None]:
     level, before = root.level, set(os.environ)
     os.environ.setdefault("LOGNAME", "tandem")
     try:
+        with warnings.catch_warnings(category=UserWarning, action="ignore"):  # pkg_resources is old
+            import alpaca_eval.annotators  # noqa: PLC0415 - seconds to import
+
         root.setLevel(logging.CRITICAL)
-        yield
+        yield alpaca_eval
     finally:
         root.setLevel(level)
         for name in os.environ.keys() - before:
