@@ -140,6 +140,15 @@ def test_a_judge_that_stops_holds_no_seats(
     assert len(given) == 12
 
 
+def test_what_got_no_vote_does_not_stand_in_the_way_of_the_rest(
+    server: FakeServer, judge: Callable[..., Voting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluation.judges.voting.AT_ONCE", 5)
+    server.say = lambda _: completion("no idea")
+    found = judge()
+    assert (found.unparsable, len(server.asked)) == (12, 24)
+
+
 def test_cancelling_between_batches_keeps_votes_and_frees_seats(
     database: Database, study: Study, now: datetime, server: FakeServer
 ) -> None:
@@ -151,7 +160,7 @@ def test_cancelling_between_batches_keeps_votes_and_frees_seats(
 
     options = {"base_url": server.base_url, "llm": "m"}
     with pytest.raises(JobCancelled):
-        let_vote(database, study, "llm", now, Stopped(), **options)
+        let_vote(database, study, "llm", now, progress=Stopped(), **options)
     assert len(votes_of(database, study)) == 12
 
 
