@@ -91,6 +91,8 @@ class Judge:
     kind: Kind
     ballots: Callable[[Sequence[ShownTask]], Iterable[Ballot | Abstention]]
     """One for each task, in their order. Each is kept as soon as it comes."""
+    at_once: int = AT_ONCE
+    """Tasks leased together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +215,7 @@ def vote(
             annotator,
             project,
             study=study.id,
-            count=AT_ONCE + len(abstained),
+            count=judge.at_once + len(abstained),
             now=now(),
             rng=rng,
         )
