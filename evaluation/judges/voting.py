@@ -69,7 +69,7 @@ def vote(
         How many votes were given.
 
     Raises:
-        NotAllowed: The study is closed.
+        NotAllowed: The study is closed, or asks for something else than choices.
         InvalidOption: A person has the judge's name.
     """
     judge: Judge = recipe.run(config)
@@ -77,6 +77,11 @@ def vote(
     with database.write() as connection:
         if find_study(connection, study.id).closed is not None:
             raise NotAllowed(f"The study {study.name!r} is closed; it takes no more votes.")
+        if (form := study.plan.get("form", "pair")) != "pair":
+            raise NotAllowed(
+                f"Judges choose between two answers, and the study {study.name!r} asks for another"
+                f" form of task ({form}). Open one that asks for pairs."
+            )
         project = next(one for one in projects(connection) if one.id == study.project)
         annotator = find_annotator(connection, judge.name) or add_annotator(
             connection, judge.name, role=Role.PARTICIPANT, kind=judge.kind, now=now
