@@ -36,6 +36,7 @@ from storage.errors import (
 )
 from storage.projects import ensure_project
 from storage.prompts import add_prompts, prompts_by_id, responses
+from storage.prompts import prompts as stored_prompts
 from storage.recipes import Silent
 from storage.records import Model, ModelId, Project, Prompt, Split
 from storage.settings import Settings
@@ -466,6 +467,11 @@ def test_prompts_may_come_from_a_file(
     named = keep_prompts(settings, path)
     assert kept_prompts(settings, named, project.id) == asked
     arms = [keep_answers(settings, answer_file(tmp_path, asked, name, text=name)) for name in "ab"]
+    few = keep_answers(settings, answer_file(tmp_path, asked[:2], "few"))
+    with pytest.raises(InvalidData, match="no answer to 3 of 5 prompts"):
+        open_one(arms[0], few, prompts=named)
+    with database.read() as connection:
+        assert stored_prompts(connection, project.id) == []
     made = open_one(*arms, prompts=named, limit=4)
     assert made.plan["prompts"] == [one.id for one in asked[:4]]
     training = sum(one.split is Split.TRAIN for one in asked[:4])
