@@ -160,7 +160,8 @@ class StudyJob(SamplingConfig):
         str,
         Field(
             max_length=500,
-            description="Why what a policy grew from is no arm; the result tells it. Empty: it is",
+            description="Why what a policy grew from takes no part, where it does not; the result"
+            " tells it",
         ),
     ] = ""
     question: Annotated[
@@ -170,8 +171,7 @@ class StudyJob(SamplingConfig):
     form: Annotated[
         Form,
         Field(
-            description="What is judged at a time: a pair of answers, the answers of all arms to"
-            " rank, or a pair with a rating of each"
+            description="What a task is: two answers, those of all arms to rank, two with ratings"
         ),
     ] = "pair"
     prompts: Annotated[

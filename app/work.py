@@ -352,6 +352,8 @@ def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:
         # In the foreground the keys are those of whoever asks; a worker's belong to others.
         bound=recorded,
     )
+    with work.database.write() as connection:
+        stored.add_prompts(connection, prompts)  # those of a file are new to the project
     study = open_study(
         work.database,
         name=config.title,

@@ -74,8 +74,8 @@ def draw(
         if left_out and not options["without_start"].strip():
             raise InvalidOption(
                 "policies",
-                f"{' and '.join(left_out)}, which a policy here grew from, is left out; without it"
-                " nobody can tell what training did. Add it, or say why not under 'Without start'",
+                f"this leaves out {' and '.join(left_out)}, which a policy here grew from; without"
+                " it nobody can tell what training did. Add it, or say why not under Without start",
                 arms,
             )
         enqueue(
@@ -133,7 +133,7 @@ def _form(guard: Guard, page: gr.Blocks) -> tuple[Any, Any, Any, Any, Any]:
     )
     study_plan.draw(guard, page, limit=form.inputs["limit"], overlap=form.inputs["overlap"])
     uploads = gr.File(
-        label="Answers that are there already, a file for each arm (.jsonl, .jsonl.gz, .json)",
+        label="Answers from files, a file for each arm",
         file_types=[".jsonl", ".gz", ".json", ".parquet"],
         file_count="multiple",
         height=132,

@@ -52,7 +52,7 @@ def result_card(found: StudyResult, *, early: bool) -> Markup:
             Markup("</div>"),
             _numbers(found),
             _ratings(found),
-            *(notice(warning, "warn") for warning in found.warnings),
+            *(notice(warning.replace(" %", "\u00a0%"), "warn") for warning in found.warnings),
             design_facts(found.design) if found.design else "",
             Markup("</div>"),
         ]
@@ -70,11 +70,11 @@ def design_facts(design: StudyDesign) -> Markup:
         pairs.append(("Without what a policy grew from, because", design.without_start))
     if told:
         rule = RULES[design.revealing["rule"]]
-        pairs.append(
-            ("Answers that tell who wrote them", f"{number(told)}, {rule}"),
-        )
-    pairs.append(("Plan, frozen before the first vote", code(design.digest)))
-    return facts(pairs)
+        pairs.append(("Answers that tell who wrote them", f"{number(told)}, {rule}"))
+    plan = Markup(
+        '<p class="t-told t-digest">The plan was frozen before the first vote. Its digest: {}</p>'
+    ).format(code(design.digest))
+    return joined([facts(pairs), plan])
 
 
 def _ratings(found: StudyResult) -> Markup:

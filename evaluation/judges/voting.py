@@ -188,7 +188,8 @@ def vote(
         progress: Told after each batch.
 
     Raises:
-        NotAllowed: The study is closed, or a service refuses the judge.
+        NotAllowed: The study is closed, asks for something else than choices, or a service refuses
+            the judge.
         InvalidOption: Another kind of annotator has the judge's name.
         ServiceFailed: A service that the judge asks does not answer.
     """
@@ -197,6 +198,11 @@ def vote(
     with database.write() as connection:
         if find_study(connection, study.id).closed is not None:
             raise NotAllowed(f"The study {study.name!r} is closed; it takes no more votes.")
+        if (form := study.plan.get("form", "pair")) != "pair":
+            raise NotAllowed(
+                f"Judges choose between two answers, and the study {study.name!r} asks for another"
+                f" form of task ({form}). Open one that asks for pairs."
+            )
         project = next(one for one in projects(connection) if one.id == study.project)
         annotator = find_annotator(connection, judge.name) or add_annotator(
             connection, judge.name, role=Role.PARTICIPANT, kind=judge.kind, now=now()
