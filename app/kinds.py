@@ -23,6 +23,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, create_model, field_validator, model_validator
 
 from evaluation.ablation_config import Ablated
+from feedback.participation import Participation
 from storage.errors import NotFound
 from storage.recipes import RecipeConfig, find
 from training.policies import POLICIES
@@ -140,7 +141,7 @@ class SampleJob(SamplingConfig):
     ] = False
 
 
-class StudyJob(SamplingConfig):
+class StudyJob(Participation, SamplingConfig):
     """Let two policies answer held-out prompts, and open a blinded study of the answers."""
 
     title: Annotated[str, Field(min_length=1, max_length=200, description="Name of the study")]

@@ -336,6 +336,7 @@ def _sample(work: Work, config: SampleJob) -> dict[str, Any]:
 
 def _study(work: Work, config: StudyJob) -> dict[str, Any]:
     from evaluation.studies import open_study
+    from feedback.participation import Participation
 
     sources = policy_sources(config.policies, work.database, work.settings)
     prompts = project_prompts(work.database, work.project, Split.TEST)[: config.limit]
@@ -358,5 +359,6 @@ def _study(work: Work, config: StudyJob) -> dict[str, Any]:
         now=work.now(),
         rng=np.random.default_rng(config.seed),
         simulated=project.simulated,
+        participation=Participation.among(config),
     )
     return {"study": study.id, "code": study.code}

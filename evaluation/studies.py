@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from evaluation.participants import participant_facts
 from evaluation.verdict import ArmComparison, StudyResult, StudyVote, study_result
+from feedback.attention import attention_checks
+from feedback.participation import Participation
 from storage.database import Database
 from storage.errors import InvalidData, InvalidOption, NotAllowed, TooLittleData
 from storage.judgements import judgements
@@ -52,6 +56,7 @@ def open_study(
     rng: np.random.Generator,
     simulated: bool = False,
     confidence: float = 0.95,
+    participation: Participation | None = None,
 ) -> Study:
     """Put policies side by side: each prompt is a task for each pair of them, all or nothing.
 
@@ -71,6 +76,7 @@ def open_study(
         rng: Draws the order in which a task holds its two answers.
         simulated: True when the answers or the participants are simulated.
         confidence: Coverage of the interval that the result will state.
+        participation: What is asked of participants beside votes; it is frozen with the plan.
 
     Raises:
         InvalidOption: Fewer than two arms, an overlap or confidence out of bounds.
@@ -99,6 +105,10 @@ def open_study(
                 " a study needs at least 2 such prompts."
             )
         identical.append({"arms": list(pair), "prompts": same})
+    asked = (participation or Participation()).with_code()
+    shown, checks = attention_checks(
+        prompts, study=study_id, task_type="pair", number=asked.attention_checks, rng=rng
+    )
     study = Study(
         id=study_id,
         # No dash: on a command line a leading one reads as an option, and mail programs leave a
@@ -115,6 +125,7 @@ def open_study(
             "overlap": overlap,
             "votes": len(tasks) * overlap,
             "confidence": confidence,
+            "participation": asked.model_dump(mode="json"),
             "ties": "half a win for each; identical answers are not asked about and count as ties",
             "interval": "Student's t on standard errors clustered by prompt, read once, at the end",
         },
@@ -123,9 +134,9 @@ def open_study(
     )
     key = {response.id: arm for arm, theirs in responses.items() for response in theirs}
     with database.write() as connection:
-        add_responses(connection, [one for theirs in responses.values() for one in theirs])
+        add_responses(connection, [*shown, *(one for all_ in responses.values() for one in all_)])
         add_study(connection, study, key=key)
-        add_tasks(connection, tasks)
+        add_tasks(connection, [*tasks, *checks])
     return study
 
 
@@ -148,6 +159,7 @@ def results(database: Database, study: Study, *, peek: bool = False) -> StudyRes
                 f"The study {study.name!r} is still open. Close it first, or ask for an early look."
             )
         key = study_key(connection, study.id, for_totals=peek)
+        people, left_out = participant_facts(connection, current)
         votes = [
             StudyVote(
                 prompt=judgement.prompt,
@@ -160,9 +172,10 @@ def results(database: Database, study: Study, *, peek: bool = False) -> StudyRes
             )
             for judgement in judgements(connection, study.project, study=study.id)
             for comparison in judgement.comparisons
+            if judgement.annotator not in left_out
         ]
     plan = current.plan
-    return study_result(
+    found = study_result(
         votes,
         name=current.name,
         arms=current.arms,
@@ -172,6 +185,7 @@ def results(database: Database, study: Study, *, peek: bool = False) -> StudyRes
         training_prompts=plan["training_prompts"],
         confidence=plan["confidence"],
     )
+    return replace(found, people=people)
 
 
 def _check(

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
+from evaluation.participants import ParticipantFacts
 from evaluation.statistics import Estimate, position_bias, win_rate
 from storage.errors import TooLittleData
 from storage.records import Kind
@@ -68,6 +69,8 @@ class StudyResult:
     position_bias: Estimate | None
     """Share of left among decided votes; None when nothing was decided."""
     warnings: tuple[str, ...]
+    people: ParticipantFacts | None = None
+    """Who took part, in counts; None where only votes are known."""
 
     @property
     def win_rate(self) -> Estimate:

@@ -102,8 +102,10 @@ def report(
     for label, value in described.items():
         if isinstance(value, dict) and "low" in value:
             tell(f"  {label}: {written_estimate(value)}")
-        elif label not in ("verdict", "warnings"):
+        elif label not in ("verdict", "warnings", "people"):
             tell(f"  {label}: {value}")
+    for sentence in result.people.sentences() if result.people else ():
+        tell(f"  {sentence}")
     for warning in described["warnings"]:
         note(f"warning: {warning}")
 
@@ -133,6 +135,25 @@ def list_studies(*, home: InHome, as_json: AsJson = False) -> None:
         ("code", "name", "arms", "opened", "closed", "simulated"),
         [[*row.values()] for row in rows],
         empty="There is no study yet; open one with: tandem study open",
+    )
+
+
+@study.command(name="participants")
+def list_participants(name: StudyName, /, *, home: InHome, as_json: AsJson = False) -> None:
+    """List whom a panel such as Prolific sent, so that they can be paid; not beside their votes."""
+    from evaluation.participants import sent_by_panel
+    from storage import studies
+
+    with home.open() as (_, database), database.read() as connection:
+        found = studies.study(connection, name)
+        rows = sent_by_panel(connection, found)
+    if as_json:
+        tell_json({"study": found.id, "participants": rows})
+        return
+    tell_table(
+        ("PID", "finished", "attention checks"),
+        [[*row.values()] for row in rows],
+        empty="No panel sent anybody who stayed.",
     )
 
 
