@@ -13,7 +13,7 @@ from storage.records import digest
 
 _KEPT = (
     "Your choices, when you made them and how long each took, under a made-up name.",
-    "Not your name, your e-mail address or where you are.",
+    "Not your name, your e-mail address or where you are, unless you write it yourself.",
     "One cookie, so that you can go on where you stopped.",
 )
 _KEPT_ABOUT_YOU = (

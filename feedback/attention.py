@@ -39,7 +39,7 @@ _TEXTS = (
     ),
     (
         (
-            "It depends on what matters to you. Today it matters that you read both answers to their"
+            "It depends on what matters to you. Today it matters that you read both answers to the"
             " end: if you did, please mark"
         ),
         " this one as the better of the two.",

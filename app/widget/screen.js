@@ -138,7 +138,7 @@ export class Screen {
     const { trouble, study, supply, completion } = desk;
     // A last look for more work does not take back that everything is done.
     const filling = supply.busy && this.root.dataset.state !== "finished";
-    const known = { trouble, offline, known: outbox, filling, waiting, study };
+    const known = { trouble, offline, known: outbox, filling, waiting, study, completion };
     const failed = qualification?.passed === false;
     const { state, words, press } = between({ ...known, done: progress.done, failed });
     this.frame.pause(state, words, press);

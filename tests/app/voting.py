@@ -163,19 +163,25 @@ def for_first_arm(shown: dict[str, Any]) -> int:
 
 
 def opened_study(
-    web: Web, *, prompts: int = 12, overlap: int = 5, arms: int = 2, **asked: Any
+    web: Web,
+    *,
+    project: str = "",
+    prompts: int = 12,
+    overlap: int = 5,
+    arms: int = 2,
+    **asked: Any,
 ) -> Opened:
     """Open a study of a project of its own."""
     names = (*ARMS, "a-third-secret")[:arms]
     begin = (BETTER, "Give it sun", "Let it be")
     with web.database.write() as connection:
-        project = ensure_project(connection, f"Project {NAME} {prompts}", now=web.now)
-        made = [Prompt.of(project.id, f"Tip {n + 1} for tomatoes, please.") for n in range(prompts)]
+        kept_in = ensure_project(connection, project or f"Project {prompts}", now=web.now)
+        made = [Prompt.of(kept_in.id, f"Tip {n + 1} for tomatoes, please.") for n in range(prompts)]
         add_prompts(connection, made)
     study = open_study(
         web.database,
         name=NAME,
-        project=project,
+        project=kept_in,
         arms={
             name: [f"{words}, and see about case {n + 1}." for n in range(prompts)]
             for name, words in zip(names, begin, strict=False)
@@ -186,4 +192,4 @@ def opened_study(
         rng=np.random.default_rng(5),
         participation=Participation.read(asked),
     )
-    return Opened(web, project, study)
+    return Opened(web, kept_in, study)
