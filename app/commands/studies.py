@@ -142,14 +142,17 @@ def list_studies(*, home: InHome, as_json: AsJson = False) -> None:
 def list_participants(name: StudyName, /, *, home: InHome, as_json: AsJson = False) -> None:
     """List whom a panel such as Prolific sent, so that they can be paid; not beside their votes."""
     from evaluation.participants import sent_by_panel
+    from feedback.participation import Participation
     from storage import studies
 
     with home.open() as (_, database), database.read() as connection:
         found = studies.study(connection, name)
         rows = sent_by_panel(connection, found)
     if as_json:
-        tell_json({"study": found.id, "participants": rows})
+        code = Participation.of(found).completion_code
+        tell_json({"study": found.id, "completion_code": code, "participants": rows})
         return
+    tell(f"Completion code: {Participation.of(found).completion_code or 'none'}")
     tell_table(
         ("PID", "finished", "attention checks"),
         [[*row.values()] for row in rows],

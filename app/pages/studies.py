@@ -29,6 +29,7 @@ from app.pages.study_result import result_card
 from app.pages.visit import Guard, Visit
 from app.queue import enqueue
 from evaluation.studies import results
+from feedback.participation import Participation
 from storage import jobs, models, studies
 from storage.database import Database
 from storage.errors import InvalidOption, TooLittleData
@@ -136,7 +137,8 @@ def _form() -> tuple[Any, Any, Any, Any]:
         against = gr.Dropdown(
             [], label="answer better than this one?", allow_custom_value=True, min_width=260
         )
-    form = draw_form(StudyJob, first=("title", "limit", "overlap"), omit=("policies",))
+    people = tuple(Participation.model_fields)
+    form = draw_form(StudyJob, first=("title", "limit", "overlap", *people), omit=("policies",))
     with gr.Row(elem_classes="t-actions"):
         go = gr.Button("Open the study", variant="primary")
     return asked, against, form, go
@@ -240,8 +242,10 @@ def _votes(study: Study, database: Database) -> tuple[int, int]:
 
 def _facts(study: Study, visit: Visit) -> Markup:
     ended = Markup(", closed {}").format(ago(study.closed, visit.now)) if study.closed else ""
-    note = Markup("{}. Opened {}{}.").format(
-        " against ".join(study.arms), ago(study.opened, visit.now), ended
+    given = Participation.of(study).completion_code
+    coded = Markup(" Participants are given the completion code {}.").format(given) if given else ""
+    note = Markup("{}. Opened {}{}.{}").format(
+        " against ".join(study.arms), ago(study.opened, visit.now), ended, coded
     )
     return Markup('<div class="t-section"><h2>{} {}</h2><p>{}</p></div>').format(
         study.name, _state(study), note

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import Counter
 from datetime import datetime
 from itertools import pairwise
@@ -16,6 +17,8 @@ from served import ARMS, Web, answer, open_plain_web
 from sqlalchemy import select
 from voting import NAME, Opened, Person, for_first_arm, opened_study
 
+from app.cli import main, make_app
+from app.commands.options import read_options
 from app.consent import consent_text
 from app.kinds import StudyJob
 from evaluation.judges import JUDGES, vote
@@ -383,6 +386,21 @@ def test_the_options_of_a_study_job_are_those_of_its_participants() -> None:
     assert all(field.description for field in Participation.model_fields.values())
 
 
+def test_the_document_tells_every_option_in_a_command_that_is_understood() -> None:
+    text = (Path(__file__).parents[2] / "docs/participants.md").read_text("utf-8")
+    told = re.findall(r"^\| `--([a-z-]+)`", text, re.MULTILINE)
+    assert told == [name.replace("_", "-") for name in Participation.model_fields]
+    (block,) = re.findall(r"```bash\ntandem (.*?)```", text, re.DOTALL)
+    tokens = shlex.split(block.replace("\\\n", " "))
+    _, bound, _ = make_app().parse_args(tokens, print_error=False, exit_on_error=False)
+    typed = {name: value for name, value in bound.arguments.items() if value is not None}
+    typed = {name: typed[name] for name in typed.keys() & StudyJob.model_fields.keys()}
+    asked = Participation.among(read_options(StudyJob, typed))
+    assert [len(one.choices) for one in asked.questions] == [3, 0]
+    assert asked.completion_url.endswith(asked.completion_code)
+    assert asked.completion_code
+
+
 # --- Panels ---
 
 
@@ -439,6 +457,26 @@ def test_the_pid_is_for_paying_people_and_nowhere_else(web: Web) -> None:
     said = repr(web.kept(opened.project, opened.study))
     pages = "".join(reply.text for reply in one.received[1:])  # after the consent page
     assert not any("-pid-" in text for text in (found, said, pages))
+
+
+def test_a_command_lists_whom_to_pay(
+    web: Web, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened = opened_study(web, prompts=3, completion_code="C0DE42")
+    person = Person(opened, pid="zz-pid-1").enter().go_through()
+    name = web.database.name
+    monkeypatch.setenv("TANDEM_DATABASE_URL", name if "://" in name else f"sqlite:///{name}")
+    typed = ["study", "participants", opened.study.code, "--data-dir", str(web.settings.data_dir)]
+    assert main([*typed, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "study": opened.study.id,
+        "completion_code": "C0DE42",
+        "participants": [{"pid": "zz-pid-1", "finished": True, "attention": "none"}],
+    }
+    assert main(typed) == 0
+    told = capsys.readouterr().out
+    assert "zz-pid-1" in told
+    assert person.pseudonym not in told
 
 
 # --- Withdrawing ---
