@@ -25,6 +25,7 @@ from pydantic import Field, StringConstraints, create_model, field_validator, mo
 from app.arms import read_arm
 from evaluation.ablation_config import Ablated
 from evaluation.study_plan import LONGEST_QUESTION, QUESTION, Form, WhenRevealing
+from feedback.participation import Participation
 from storage.errors import NotFound
 from storage.recipes import RecipeConfig, find
 from training.policies import POLICIES
@@ -142,7 +143,7 @@ class SampleJob(SamplingConfig):
     ] = False
 
 
-class StudyJob(SamplingConfig):
+class StudyJob(Participation, SamplingConfig):
     """Let policies answer held-out prompts, and open a blinded study of the answers."""
 
     title: Annotated[str, Field(min_length=1, max_length=200, description="Name of the study")]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.participants import participant_facts
 from evaluation.study_plan import design_of
 from evaluation.study_ratings import arm_ratings
 from evaluation.study_revealing import revealing_doubt
@@ -82,7 +83,12 @@ def study_record(database: Database, study: Study, *, peek: bool = False) -> Stu
                 f"The study {study.name!r} is still open. Close it first, or ask for an early look."
             )
         key = study_key(connection, study.id, for_totals=peek)
-        said = list(judgements(connection, study.project, study=study.id))
+        people, left_out = participant_facts(connection, current)
+        said = [
+            one
+            for one in judgements(connection, study.project, study=study.id)
+            if one.annotator not in left_out
+        ]
         prompts = prompts_by_id(connection, map(PromptId, current.plan["prompts"]))
         responses = responses_by_id(connection, key)
     plan, design = current.plan, design_of(current.plan)
@@ -118,6 +124,7 @@ def study_record(database: Database, study: Study, *, peek: bool = False) -> Stu
     result = replace(
         found,
         design=design,
+        people=people,
         ratings=arm_ratings(said, key, arms=current.arms, confidence=plan["confidence"]),
         warnings=(*found.warnings, *([doubt] if doubt else [])),
     )

@@ -26,6 +26,7 @@ from app.pages.runs import jobs_running
 from app.pages.study_result import result_card
 from app.pages.visit import Guard, Visit
 from evaluation.studies import results
+from feedback.participation import Participation
 from storage import jobs, studies
 from storage.database import Database
 from storage.errors import TooLittleData
@@ -196,7 +197,11 @@ def _votes(study: Study, database: Database) -> tuple[int, int]:
 
 def _facts(study: Study, visit: Visit) -> Markup:
     ended = Markup(", closed {}").format(ago(study.closed, visit.now)) if study.closed else ""
-    note = Markup("{}. Opened {}{}.").format(_arms(study), ago(study.opened, visit.now), ended)
+    given = Participation.of(study).completion_code
+    coded = Markup(" Participants are given the completion code {}.").format(given) if given else ""
+    note = Markup("{}. Opened {}{}.{}").format(
+        _arms(study), ago(study.opened, visit.now), ended, coded
+    )
     return Markup('<div class="t-section"><h2>{} {}</h2><p>{}</p></div>').format(
         study.name, _state(study), note
     )

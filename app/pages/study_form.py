@@ -18,6 +18,7 @@ from app.pages.visit import Guard, Visit
 from app.queue import enqueue
 from app.sources import start_of
 from app.study_arms import refuse_paths, starts_left_out
+from feedback.participation import Participation
 from storage import models
 from storage.errors import InvalidData, InvalidOption
 from storage.settings import Settings
@@ -128,7 +129,10 @@ def _form(guard: Guard, page: gr.Blocks) -> tuple[Any, Any, Any, Any, Any]:
         )
     form = draw_form(
         StudyJob,
-        first=("title", "question", "form", "overlap", "limit", "without_start"),
+        first=(
+            *("title", "question", "form", "overlap", "limit", "without_start"),
+            *Participation.model_fields,
+        ),
         omit=("policies", "prompts"),
     )
     study_plan.draw(guard, page, limit=form.inputs["limit"], overlap=form.inputs["overlap"])

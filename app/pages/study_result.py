@@ -113,7 +113,11 @@ def _numbers(found: StudyResult) -> Markup:
         )
         for one in found.comparisons
     ]
-    return joined([table(columns, rows, caption="What the votes were"), _foot(found)])
+    parts = [table(columns, rows, caption="What the votes were"), _foot(found)]
+    if found.people is not None:
+        told = Markup('<p class="t-told">{}</p>')
+        parts += [told.format(sentence) for sentence in found.people.sentences()]
+    return joined(parts)
 
 
 def _foot(found: StudyResult) -> Markup:
