@@ -179,10 +179,13 @@ def test_cancelling_between_batches_keeps_votes_and_frees_seats(
 
         def log(self, line: str) -> None: ...
 
-    options = {"base_url": server.base_url, "llm": "m"}
+    options = {"base_url": server.base_url, "llm": "m", "concurrency": 2}
     with pytest.raises(JobCancelled):
         let_vote(database, study, "llm", now, progress=Stopped(), **options)
-    assert len(votes_of(database, study)) == 12
+    assert len(votes_of(database, study)) == 4
+    with database.read() as connection:
+        held = tables.assignments.c.seat.is_not(None) & tables.assignments.c.submitted.is_(None)
+        assert connection.execute(select(tables.assignments).where(held)).all() == []
 
 
 @pytest.mark.parametrize(
