@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from evaluation.baselines import human_ceiling, lengths
-from evaluation.paired import holm, p_value, paired_difference, turned
+from evaluation.chance import holm
+from evaluation.paired import p_value, paired_difference, turned
 from evaluation.statistics import Estimate, clustered_mean, correctness
 from storage.errors import InvalidData, TooLittleData
 from storage.records import Kind

@@ -6,12 +6,11 @@ is narrower than the two models' own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from statsmodels.stats.multitest import multipletests
 
 from evaluation.statistics import Estimate, clustered_mean
 
@@ -80,12 +79,3 @@ def p_value(interval: Callable[[float], Estimate]) -> float:
         low, high = (middle, high) if holds_zero(middle) else (low, middle)
     return high
 
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Probabilities corrected for how many there are, in the given order.
-
-    Source:
-        Holm (1979), "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal
-        of Statistics 6.
-    """
-    return multipletests(p_values, method="holm")[1].tolist() if p_values else []

@@ -13,19 +13,23 @@ from scipy import stats
 from evaluation.agreement import Agreement, agreement, kendall, spearman
 from evaluation.calibration import CalibrationBin, calibration_curve, calibration_error
 from evaluation.intervals import (
+    FEWEST_RATERS,
     Estimate,
     check_confidence,
     check_lengths,
     clustered_mean,
+    enough_raters,
     hidden_share,
     label_column,
     plain,
     vector,
     weighted_sum,
+    win_scores,
 )
-from storage.errors import InvalidData, TooLittleData
+from storage.errors import TooLittleData
 
 __all__ = [
+    "FEWEST_RATERS",
     "Agreement",
     "CalibrationBin",
     "Estimate",
@@ -34,6 +38,7 @@ __all__ = [
     "calibration_error",
     "clustered_mean",
     "correctness",
+    "enough_raters",
     "hidden_share",
     "kendall",
     "pair_accuracy",
@@ -45,28 +50,32 @@ __all__ = [
 ]
 
 
-def win_rate(scores: ArrayLike, prompts: ArrayLike, *, confidence: float = 0.95) -> Estimate:
+def win_rate(
+    scores: ArrayLike,
+    prompts: ArrayLike,
+    *,
+    raters: ArrayLike | None = None,
+    confidence: float = 0.95,
+) -> Estimate:
     """Share of comparisons that a policy won, with ties counted as half a win.
 
     Args:
         scores: 1 for a win, 1/2 for a tie, 0 for a loss, or a judge's probability; shape (n,).
         prompts: Which prompt each score belongs to; shape (n,).
+        raters: Who gave each score, shape (n,), for an interval about other prompts and other
+            raters at once (`enough_raters`); None for one about other prompts alone.
         confidence: Coverage of the interval, strictly between 0 and 1.
 
     Returns:
         Fractions within [0, 1], not percentages; the interval is `clustered_mean`'s.
 
     Raises:
-        TooLittleData: Fewer than two prompts were answered.
+        TooLittleData: Fewer than two prompts were answered, or by fewer than two raters.
         InvalidData: A score lies outside [0, 1].
     """
-    score = vector(scores)
-    if score.size and not (score.min() >= 0 and score.max() <= 1):
-        raise InvalidData(
-            "The scores of a win rate lie between 0 (lost) and 1 (won);"
-            f" these reach from {score.min():g} to {score.max():g}."
-        )
-    return clustered_mean(score, prompts, what="A win rate", confidence=confidence)
+    return clustered_mean(
+        win_scores(scores), prompts, raters=raters, what="A win rate", confidence=confidence
+    )
 
 
 def pair_accuracy(

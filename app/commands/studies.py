@@ -9,10 +9,12 @@ from cyclopts import App, Parameter
 from app.commands.home import AsJson, InHome, ProjectName, project_called
 from app.commands.options import read_options, with_options
 from app.commands.output import note, tell, tell_json, tell_table, written_estimate
+from app.commands.study_plan import plan
 from app.commands.train import ToQueue, tell_queued
 from app.kinds import StudyJob
 
 study = App(name="study", help="Compare policies in blinded studies.")
+study.command(plan, name="plan")
 
 StudyName = Annotated[str, Parameter(help="A study, by its code or id.")]
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from app.forms import draw_form
 from app.kinds import StudyJob
+from app.pages import study_plan
 from app.pages.fragments import (
     Column,
     ago,
@@ -67,7 +68,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             peek = gr.Button("Look early", visible=False)
             close = gr.Button("Close the study", variant="stop", visible=False)
     with gr.Column(elem_classes="t-card"):
-        asked, against, form, go = _form()
+        asked, against, form, go = _form(guard, page)
         told = html()
     timer = gr.Timer(EVERY)
     lists = [banner, waiting, listed]
@@ -122,7 +123,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     guard.do(go.click, open_study, [asked, against, *form.inputs.values()], [told, *lists])
 
 
-def _form() -> tuple[Any, Any, Any, Any]:
+def _form(guard: Guard, page: gr.Blocks) -> tuple[Any, Any, Any, Any]:
     """Which two policies, and how the study asks about them."""
     html(
         section(
@@ -137,6 +138,7 @@ def _form() -> tuple[Any, Any, Any, Any]:
             [], label="answer better than this one?", allow_custom_value=True, min_width=260
         )
     form = draw_form(StudyJob, first=("title", "limit", "overlap"), omit=("policies",))
+    study_plan.draw(guard, page, limit=form.inputs["limit"], overlap=form.inputs["overlap"])
     with gr.Row(elem_classes="t-actions"):
         go = gr.Button("Open the study", variant="primary")
     return asked, against, form, go

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evaluation.intervals import hidden_share
-from evaluation.paired import holm, p_value, paired_difference, turned
+from evaluation.paired import p_value, paired_difference, turned
 from evaluation.statistics import Estimate, correctness
 from storage.errors import TooLittleData
 
@@ -100,13 +100,6 @@ def test_the_probability_agrees_with_the_interval(
     assert 0 < probability <= 1
     if abs(probability - 0.05) > 1e-6:
         assert (probability < 0.05) == (found.low > 0 or found.high < 0)
-
-
-def test_the_correction_by_hand() -> None:
-    # The smallest times 3; then the next times 2; the last times 1, but not below the one before.
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.6, 0.5]) == pytest.approx([1, 1])
-    assert holm([]) == []
 
 
 def test_one_prompt_is_too_little() -> None:
