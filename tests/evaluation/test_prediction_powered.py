@@ -88,9 +88,9 @@ def test_an_estimate_by_hand() -> None:
     # that is 0.0266667, 0.0155556 and 0.0051020.
     # w = 0.0155556 / (0.0266667 + 0.0051020) = 0.4896502, and the value 0.6 + w (0.5 - 0.6).
     # V = (0.0266667 - w 0.0155556) * 9 / 8 = 0.0214311. Its parts: where people voted 0.0266667 -
-    # 2 w 0.0155556 + w^2 0.0266667 = 0.0178266, alone w^2 0.0051020 = 0.0012233; the square of their
-    # sum over 0.0178266^2 / 8 + 0.0012233^2 / 49 is 9.1286 degrees of freedom. t at 75 % is 0.702722
-    # with 9 and 0.699812 with 10 of them, so 0.70235.
+    # 2 w 0.0155556 + w^2 0.0266667 = 0.0178266, alone w^2 0.0051020 = 0.0012233; the square of
+    # their sum over 0.0178266^2 / 8 + 0.0012233^2 / 49 is 9.1286 degrees of freedom. t at 75 % is
+    # 0.702722 with 9 and 0.699812 with 10 of them, so 0.70235.
     found = prediction_powered_win_rate(
         [1, 1, 1, 1, 1, 1, 0, 0, 0, 0],
         [1, 1, 1, 1, 1, 0, 1, 0, 0, 0],
