@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from feedback.assignment import ShownTask, next_tasks
+from feedback.assignment import ShownTask, next_tasks, tasks_beside
 from feedback.intake import Answer, take
 from storage import seats
 from storage.annotators import add_annotator, find_annotator
@@ -216,7 +216,9 @@ def vote(
 
     def open_tasks() -> list[ShownTask]:
         # Those without a vote stay leased until the end, so that they are asked about once.
-        leased = next_tasks(
+        # A simulated rater stands for a person, so it takes a person's place.
+        ask = tasks_beside if judge.kind is Kind.PROGRAM else next_tasks
+        leased = ask(
             database,
             annotator,
             project,
