@@ -7,13 +7,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-<<<<<<< HEAD
 from app.pages import study_form
-=======
-from app.forms import draw_form
-from app.kinds import StudyJob
-from app.pages import study_plan
->>>>>>> stats
 from app.pages.fragments import (
     Column,
     ago,
@@ -70,14 +64,9 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             peek = gr.Button("Look early", visible=False)
             close = gr.Button("Close the study", variant="stop", visible=False)
     with gr.Column(elem_classes="t-card"):
-<<<<<<< HEAD
         study_form.draw(
             guard, page, settings, lists=lists, redraw=lambda visit: _lists(visit, database)
         )
-=======
-        asked, against, form, go = _form(guard, page)
-        told = html()
->>>>>>> stats
     timer = gr.Timer(EVERY)
     screen = [*lists, held, place, shown, address, outcome, peek, close]
 
@@ -104,31 +93,6 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     guard.show(timer.tick, follow, screen, inputs=[held])
     guard.do(peek.click, look_early, [], screen)
     guard.do(close.click, end, [], screen, js=ASK_FIRST)
-<<<<<<< HEAD
-=======
-    guard.do(go.click, open_study, [asked, against, *form.inputs.values()], [told, *lists])
-
-
-def _form(guard: Guard, page: gr.Blocks) -> tuple[Any, Any, Any, Any]:
-    """Which two policies, and how the study asks about them."""
-    html(
-        section(
-            "Open a study",
-            "Both policies answer prompts that no model has learnt from; participants see the"
-            " answers side by side, in random order and without names.",
-        )
-    )
-    with gr.Row(elem_classes="t-form"):
-        asked = gr.Dropdown([], label="Does this policy", allow_custom_value=True, min_width=260)
-        against = gr.Dropdown(
-            [], label="answer better than this one?", allow_custom_value=True, min_width=260
-        )
-    form = draw_form(StudyJob, first=("title", "limit", "overlap"), omit=("policies",))
-    study_plan.draw(guard, page, limit=form.inputs["limit"], overlap=form.inputs["overlap"])
-    with gr.Row(elem_classes="t-actions"):
-        go = gr.Button("Open the study", variant="primary")
-    return asked, against, form, go
->>>>>>> stats
 
 
 def _mine(visit: Visit, database: Database) -> list[Study]:

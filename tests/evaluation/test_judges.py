@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from evaluation.judges import JUDGES, vote
 from evaluation.studies import open_study, results
+from feedback.assignment import LEASE, tasks_beside
+from feedback.intake import Answer, take
 from feedback.simulation import gold_quality
+from storage import seats, tables
 from storage.annotators import add_annotator, annotator_named
 from storage.database import Database
 from storage.errors import InvalidOption, JobCancelled, NotAllowed
 from storage.judgements import judgements
-from storage.projects import ensure_project
+from storage.projects import ensure_project, project_named
 from storage.prompts import add_prompts, prompt, responses_by_id
 from storage.recipes import RecipeConfig, find
 from storage.records import Kind, Message, Prompt, Role, Study
@@ -188,9 +193,7 @@ def test_programs_take_nobody_s_place_and_find_one_where_all_are_taken(
     assert run(database, study, "longest", now) == 12
     assert people_vote(database, study, now, people=4) == [12, 12, 12, 0]
     with database.write() as connection:
-        add_annotator(
-            connection, "another", role=Role.PARTICIPANT, kind=Kind.PROGRAM, now=now
-        )
+        add_annotator(connection, "another", role=Role.PARTICIPANT, kind=Kind.PROGRAM, now=now)
         other = annotator_named(connection, "another")
         project = project_named(connection, study.project)
     asked = {"study": study.id, "now": now, "rng": np.random.default_rng(0)}
