@@ -220,6 +220,11 @@ class Access:
             return None
         return self._active(self._participations(request).get(code), connection)
 
+    def took_part(self, request: Request, code: str) -> AnnotatorId | None:
+        """Who took part in the study with this code from this browser, even if they withdrew."""
+        kept = None if _carries_token(request) else self._participations(request).get(code)
+        return AnnotatorId(kept) if isinstance(kept, str) else None
+
     def take_part(
         self, request: Request, response: Response, code: str, annotator: Annotator
     ) -> None:

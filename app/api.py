@@ -6,22 +6,20 @@ on the disk. A browser shows who asks with a cookie, a program with an API token
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import JSONResponse
 
 from app import shown
-from app.access import PARTICIPANT, SESSION, Access, needs_fetch
-from app.api_asking import open_study
+from app.access import PARTICIPANT, SESSION, Access
 from app.api_judging import judging
+from app.api_participating import participating
 from app.api_research import research
 from app.api_scoring import scoring
 from app.scoring_process import ScoringProcess
-from storage.annotators import add_annotator
 from storage.database import Database
 from storage.projects import projects
 from storage.records import Role
@@ -66,26 +64,6 @@ def api(
         prefix=PREFIX, responses={status: {"model": shown.Refusal} for status in statuses}
     )
 
-    @router.post(
-        "/study/{code}/enter",
-        dependencies=[Depends(needs_fetch)],
-        tags=["judging"],
-        openapi_extra=_OPEN_TO_ALL,
-    )
-    def enter(
-        code: str, _consent: shown.Consent, request: Request, response: Response
-    ) -> shown.Participation:
-        """Take part in a study, under a new pseudonym. Needs no account and asks for no name."""
-        with database.read() as connection:
-            open_study(connection, code)
-        participant = access.participant(request, code)
-        if participant is None:
-            name = f"participant-{secrets.token_hex(6)}"
-            with database.write() as connection:
-                participant = add_annotator(connection, name, role=Role.PARTICIPANT, now=clock())
-            access.take_part(request, response, code, participant)
-        return shown.Participation(annotator=participant.pseudonym)
-
     @router.get("/health", tags=["operation"], openapi_extra=_OPEN_TO_ALL)
     def health() -> shown.Health:
         """Whether the server answers and its database can be read."""
@@ -93,6 +71,7 @@ def api(
             projects(connection)
         return shown.Health()
 
+    router.include_router(participating(database, access, clock=clock))
     router.include_router(judging(database, access, clock=clock))
     router.include_router(research(settings, database, access, clock=clock))
     router.include_router(scoring(settings, database, access, scorer))

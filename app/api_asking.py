@@ -81,12 +81,11 @@ async def from_our_pages(request: Request) -> None:
     needs_fetch(request)
 
 
-def open_study(connection: Connection, code: str) -> Study:
-    """The study behind a participants' link.
+def study_behind(connection: Connection, code: str) -> Study:
+    """The study behind a participants' link, open or closed.
 
     Raises:
         StudyUnknown: No study has this code.
-        NotAllowed: It is closed.
     """
     try:
         found = study_with(connection, code)
@@ -94,6 +93,17 @@ def open_study(connection: Connection, code: str) -> Study:
         raise StudyUnknown from None
     if found.code != code:  # found by its identifier, which is no secret
         raise StudyUnknown
+    return found
+
+
+def open_study(connection: Connection, code: str) -> Study:
+    """The study behind a participants' link.
+
+    Raises:
+        StudyUnknown: No study has this code.
+        NotAllowed: It is closed.
+    """
+    found = study_behind(connection, code)
     if found.closed is not None:
         raise NotAllowed("This study is closed. Thank you for your interest.")
     return found

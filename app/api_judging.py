@@ -27,9 +27,12 @@ from feedback import asides
 from feedback.assignment import ShownTask, give_tasks
 from feedback.intake import Answer, Receipt, keep
 from feedback.own_figures import own_figures
+from feedback.participation import Participation
 from feedback.reached import reached
 from storage import messages
 from storage.database import Connection, Database
+from storage.errors import NotAllowed
+from storage.participants import finish, participant
 from storage.projects import project_names
 from storage.qualification import Standing, standing_of
 from storage.records import Annotator, Project, Study, StudyId
@@ -125,6 +128,10 @@ class _Handful:
     progress: shown.ProgressShown
     unread: list[messages.PersonalMessage]
     stands: Standing | None
+    asked: Participation | None
+    """What the study asks of its participants; None outside of studies."""
+    has_finished: bool
+    """True of a participant who has nothing left to do."""
 
 
 def _handful(
@@ -139,6 +146,9 @@ def _handful(
     voting = open_study(connection, study) if study else None
     scope = voting.id if voting else None
     chosen = asked_project(connection, annotator, project, voting)
+    asked = Participation.of(voting) if voting else None
+    if asked is not None:
+        _check_begun(connection, annotator, asked)
     given = give_tasks(
         connection,
         annotator,
@@ -148,33 +158,56 @@ def _handful(
         now=now,
         rng=np.random.default_rng(),
     )
+    told = _reached(connection, annotator, chosen, scope)
+    has_finished = voting is not None and not given and told.done > 0 and not told.open
+    if has_finished:
+        finish(connection, annotator.id, now=now)
     return _Handful(
         annotator=annotator,
         project=chosen,
         voting=voting,
         given=given,
         names=[] if voting else project_names(connection),
-        progress=_reached(connection, annotator, chosen, scope),
+        progress=told,
         unread=messages.unread(connection, annotator.id),
         stands=None
         if voting
         else standing_of(connection, annotator.id, chosen.id, chosen.collecting),
+        asked=asked,
+        has_finished=has_finished,
     )
 
 
+def _check_begun(connection: Connection, annotator: Annotator, asked: Participation) -> None:
+    """See that a participant has passed what comes before the first vote.
+
+    Raises:
+        NotAllowed: They have not.
+    """
+    came = participant(connection, annotator.id)
+    if came is not None and came.started is None and asked.has_introduction:
+        raise NotAllowed("Please begin on the page of the study: something comes before the votes.")
+
+
 def _work(found: _Handful) -> shown.Work:
+    asked = found.asked
+    project = shown.ProjectShown.of(
+        found.project,
+        name="" if found.voting else None,
+        question=own_question(found.voting.plan) if found.voting else "",
+    )
+    if asked is not None and asked.instructions:
+        project = project.model_copy(update={"guidelines": shown.Text.of(asked.instructions)})
+    done = shown.Completion(code=asked.completion_code, url=asked.completion_url) if asked else None
     return shown.Work(
         annotator=found.annotator.pseudonym,
-        project=shown.ProjectShown.of(
-            found.project,
-            name="" if found.voting else None,
-            question=own_question(found.voting.plan) if found.voting else "",
-        ),
+        project=project,
         projects=found.names,
         tasks=[shown.TaskShown.of(task) for task in found.given],
         progress=found.progress,
         qualification=found.stands and shown.QualificationShown.of(found.stands),
         messages=[shown.MessageShown.of(one) for one in found.unread],
+        completion=done if found.has_finished else None,
     )
 
 

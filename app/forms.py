@@ -165,6 +165,8 @@ def _input(name: str, schema: Mapping[str, Any], choices: Sequence[str] | None) 
             drawn = gr.Number(precision=0 if whole else None, **common)
         case "string" if choices is not None:
             drawn = gr.Dropdown(list(choices), allow_custom_value=True, **common)
+        case "string" if "lines" in schema:
+            drawn = gr.Textbox(lines=schema["lines"], **common)
         case "string" | "integer" | "number":
             # Gradio's number input has no empty state: it would show "all of them" as 0.
             drawn = gr.Textbox(**common)

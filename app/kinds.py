@@ -25,6 +25,7 @@ from pydantic import Field, StringConstraints, create_model, field_validator, mo
 from app.arms import read_arm
 from evaluation.ablation_config import Ablated
 from evaluation.study_plan import LONGEST_QUESTION, QUESTION, Form, WhenRevealing
+from feedback.participation import Participation
 from storage.errors import NotFound
 from storage.recipes import RecipeConfig, find
 from training.policies import POLICIES
@@ -142,7 +143,7 @@ class SampleJob(SamplingConfig):
     ] = False
 
 
-class StudyJob(SamplingConfig):
+class StudyJob(Participation, SamplingConfig):
     """Let policies answer held-out prompts, and open a blinded study of the answers."""
 
     title: Annotated[str, Field(min_length=1, max_length=200, description="Name of the study")]
@@ -160,7 +161,8 @@ class StudyJob(SamplingConfig):
         str,
         Field(
             max_length=500,
-            description="Why what a policy grew from is no arm; the result tells it. Empty: it is",
+            description="Why what a policy grew from takes no part, where it does not; the result"
+            " tells it",
         ),
     ] = ""
     question: Annotated[
@@ -170,8 +172,7 @@ class StudyJob(SamplingConfig):
     form: Annotated[
         Form,
         Field(
-            description="What is judged at a time: a pair of answers, the answers of all arms to"
-            " rank, or a pair with a rating of each"
+            description="What a task is: two answers, those of all arms to rank, two with ratings"
         ),
     ] = "pair"
     prompts: Annotated[

@@ -142,6 +142,13 @@ class MessageShown(BaseModel):
         return cls(id=message.id, text=message.text, at=message.at, author=message.author)
 
 
+class Completion(BaseModel):
+    """What a participant of a study gets at the end."""
+
+    code: str = Field(description="To be handed to whoever sent the participant; may be empty.")
+    url: str = Field(description="Where to go on; empty where there is nothing.")
+
+
 class Work(BaseModel):
     """Tasks to judge next. Those held already come first."""
 
@@ -152,6 +159,9 @@ class Work(BaseModel):
     progress: ProgressShown
     qualification: QualificationShown | None = Field(description="Null where there is no round.")
     messages: list[MessageShown] = Field(description="Not read yet, the oldest first.")
+    completion: Completion | None = Field(
+        default=None, description="Of participants who have done everything; else null."
+    )
 
 
 class LessonShown(BaseModel):
@@ -247,10 +257,10 @@ class KnownKept(BaseModel):
     saved: bool = Field(description="False when it was one already.")
 
 
-class Consent(BaseModel):
-    """What a participant agreed to."""
+class Saved(BaseModel):
+    """It is on the server's disk."""
 
-    consent: Literal[True]
+    saved: bool = Field(description="False when it had been kept before.")
 
 
 class Participation(BaseModel):

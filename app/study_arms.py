@@ -13,7 +13,6 @@ from app.arms import AnswersArm, EndpointArm, ModelArm, read_arm
 from app.endpoints import Asking, endpoint_answers, key_for
 from app.sources import model_folder, policy_source, registered, start_of
 from evaluation.study_plan import check_design
-from storage import prompts as stored
 from storage.errors import InvalidOption, NotAllowed, NotFound, TooLittleData
 from storage.recipes import Progress
 from storage.records import ProjectId, Prompt, Split
@@ -92,7 +91,7 @@ def study_prompts(
 ) -> list[Prompt]:
     """The prompts of a study: those of an imported file, or the project's that are held out.
 
-    Prompts of a file become prompts of the project.
+    Those of a file may not be stored in the project yet.
 
     Raises:
         NotFound: The file was not imported.
@@ -103,8 +102,6 @@ def study_prompts(
     chosen = kept_prompts(settings, config.prompts, project)[: config.limit]
     if len(chosen) < 2:
         raise TooLittleData(f"A study needs at least 2 prompts; the file has {len(chosen)}.")
-    with database.write() as connection:
-        stored.add_prompts(connection, chosen)
     return chosen
 
 

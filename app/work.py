@@ -337,6 +337,7 @@ def _sample(work: Work, config: SampleJob) -> dict[str, Any]:
 
 def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:
     from evaluation.studies import open_study
+    from feedback.participation import Participation
 
     with work.database.read() as connection:
         project = projects.project_named(connection, work.project)
@@ -352,6 +353,8 @@ def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:
         # In the foreground the keys are those of whoever asks; a worker's belong to others.
         bound=recorded,
     )
+    with work.database.write() as connection:
+        stored.add_prompts(connection, prompts)  # those of a file are new to the project
     study = open_study(
         work.database,
         name=config.title,
@@ -367,5 +370,6 @@ def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:
         revealing=config.revealing,
         without_start=config.without_start,
         origins=origins,
+        participation=Participation.among(config),
     )
     return {"study": study.id, "code": study.code}

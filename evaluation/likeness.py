@@ -104,7 +104,7 @@ def _intraclass(
     With k units of n_g scores in c pairs, and the mean squares B between units (k - c degrees of
     freedom) and W within them (n - k),
 
-        r = (B - W) / (B + (n0 - 1) W),    n0 = (n - sum over pairs of sum n_g^2 / n_pair) / (k - c).
+        r = (B - W) / (B + (n0 - 1) W),    n0 = (n - sum_g n_g^2 / n_pair(g)) / (k - c).
 
     The interval is that of the F distribution, exact for normal scores and units of one size.
 

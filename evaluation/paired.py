@@ -78,4 +78,3 @@ def p_value(interval: Callable[[float], Estimate]) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if holds_zero(middle) else (low, middle)
     return high
-

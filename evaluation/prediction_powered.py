@@ -123,9 +123,7 @@ def prediction_powered_win_rate(
     variance = float(((a - weight * gap) ** 2).sum()) * (count - 1) / (count - 2)
     voted_on = float(((a - weight * b) ** 2).sum())
     judged_on = weight**2 * float((c**2).sum())
-    freedom = (voted_on + judged_on) ** 2 / (
-        voted_on**2 / (count - 2) + judged_on**2 / (rest - 1)
-    )
+    freedom = (voted_on + judged_on) ** 2 / (voted_on**2 / (count - 2) + judged_on**2 / (rest - 1))
     reach = float(stats.t.ppf((1 + confidence) / 2, df=freedom)) * math.sqrt(variance)
     low, high = value - reach, value + reach
 

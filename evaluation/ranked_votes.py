@@ -100,10 +100,10 @@ def ranked_pairs(
         ballots: Who ranked how.
         tie_break: All answers, in the order that settles what people left open: equal ranks of one
             person and evenly split pairs go to the earlier answer; of two equal majorities the one
-            with the earlier winner is looked at first, then the one with the later loser. None
-            leaves ties open: equal majorities are looked at together, and those that would close
-            a circle are all dropped; a place is 1 + the number of answers that majorities kept put
-            above, and answers of one place share it.
+            with the earlier winner is looked at first (for one winner their order changes nothing).
+            None leaves ties open: equal majorities are looked at together, and those that would
+            close a circle are all dropped; a place is 1 + the number of answers that majorities
+            kept put above, and answers of one place share it.
 
     Returns:
         Answers by place, best first; those that share a place stand together.
@@ -131,7 +131,7 @@ def ranked_pairs(
             for winner, loser in pairs
             if (margin[winner, loser], at[loser]) > (0, at[winner])
         ]
-        decided.sort(key=lambda pair: (-margin[pair], at[pair[0]], -at[pair[1]]))
+        decided.sort(key=lambda pair: (-margin[pair], at[pair[0]]))
         rounds = [[pair] for pair in decided]
     above = np.eye(size, dtype=bool)
     for together in rounds:

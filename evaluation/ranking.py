@@ -91,8 +91,7 @@ def ranking(
     An interval is strength +- t(G - 1) standard errors, G being the prompts (or the raters, if they
     are fewer). The variance is the largest of those clustered by prompt, by rater and by both, and
     of the one for independent votes, so that few clusters never make an interval narrower than
-    votes that have nothing to do with each other would. With fewer than about ten prompts or raters
-    it still covers less often than it says.
+    votes that have nothing to do with each other would.
 
     Args:
         first: The model that stood first (left), by name or number; shape (n,).

@@ -31,6 +31,8 @@ from evaluation.study_record import study_record
 from evaluation.study_revealing import shown_answers
 from evaluation.study_tasks import tasks_of
 from evaluation.verdict import ArmComparison, StudyResult, StudyVote, study_result
+from feedback.attention import attention_checks
+from feedback.participation import Participation
 from storage.database import Database
 from storage.errors import InvalidData, InvalidOption
 from storage.prompts import add_responses
@@ -67,6 +69,7 @@ def open_study(
     revealing: WhenRevealing = "flag",
     without_start: str = "",
     origins: Mapping[str, Any] | None = None,
+    participation: Participation | None = None,
 ) -> Study:
     """Put policies side by side: each prompt is a task for each pair of them, all or nothing.
 
@@ -91,6 +94,7 @@ def open_study(
         revealing: What becomes of answers that tell who wrote them.
         without_start: Why the model that a policy grew from is no arm.
         origins: Where each arm's answers come from, as JSON, for the plan.
+        participation: What is asked of participants beside votes; it is frozen with the plan.
 
     Raises:
         InvalidOption: Fewer than two arms, an overlap or confidence out of bounds, a question that
@@ -109,7 +113,12 @@ def open_study(
         arm: [_response(study_id, p.id, text) for p, text in zip(prompts, answers, strict=True)]
         for arm, answers in texts.items()
     }
+    taking_part = (participation or Participation()).with_code()
+    _check_checks(taking_part, form)
     asked = tasks_of(study_id, responses, prompts, form=form, overlap=overlap, rng=rng)
+    shown, checks = attention_checks(
+        prompts, study=study_id, task_type=form, number=taking_part.attention_checks, rng=rng
+    )
     study = Study(
         id=study_id,
         # No dash: on a command line a leading one reads as an option, and mail programs leave a
@@ -139,6 +148,7 @@ def open_study(
                 "correction": CORRECTION,
                 "stopping": STOPPING,
                 "exclusions": EXCLUSIONS,
+                "participation": taking_part.model_dump(mode="json"),
                 **({"ratings": RATINGS} if form == "pair_with_ratings" else {}),
             }
         ),
@@ -147,9 +157,9 @@ def open_study(
     )
     key = {response.id: arm for arm, theirs in responses.items() for response in theirs}
     with database.write() as connection:
-        add_responses(connection, [one for theirs in responses.values() for one in theirs])
+        add_responses(connection, [*shown, *(one for all_ in responses.values() for one in all_)])
         add_study(connection, study, key=key)
-        add_tasks(connection, asked.tasks)
+        add_tasks(connection, [*asked.tasks, *checks])
     return study
 
 
@@ -167,6 +177,17 @@ def results(database: Database, study: Study, *, peek: bool = False) -> StudyRes
         InvalidData: The plan was changed after the study was opened.
     """
     return study_record(database, study, peek=peek).result
+
+
+def _check_checks(asked: Participation, form: Form) -> None:
+    """Refuse attention checks that would be told from the study's own tasks at first sight."""
+    if asked.attention_checks and form == "ranking":
+        raise InvalidOption(
+            "attention_checks",
+            "they ask which of two answers is better, so a study of rankings has none; ask for"
+            " pairs, or for no checks",
+            asked.attention_checks,
+        )
 
 
 def _check(

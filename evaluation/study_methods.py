@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from evaluation.ablation_words import in_words, number
@@ -26,6 +27,8 @@ WAYS = {
         f" {LOWEST_RATING} to {HIGHEST_RATING}"
     ),
 }
+LEFT_OUT = "votes that were taken back, and those of people who withdrew"
+"""How the usual rule of exclusion is said; attention checks have a sentence of their own."""
 STOPS = "when every task had all its votes"
 """How the usual rule of stopping is said of a study that is over."""
 KINDS = {
@@ -67,6 +70,18 @@ def stopping(plan: Mapping[str, Any]) -> str:
     """When the plan said that the study is over."""
     said = str(plan.get("stopping", STOPPING))
     return STOPS if said == STOPPING else said
+
+
+def exclusions(plan: Mapping[str, Any]) -> str:
+    """Whose votes the plan leaves out."""
+    said = str(plan.get("exclusions", EXCLUSIONS))
+    return LEFT_OUT if said == EXCLUSIONS else said
+
+
+def _people(record: StudyRecord) -> list[str]:
+    """Who came, left and failed, without what they say of themselves."""
+    people = record.result.people
+    return replace(people, about={}).sentences() if people else []
 
 
 def _design(record: StudyRecord) -> list[str]:
@@ -209,7 +224,8 @@ def _plan(record: StudyRecord, software: str) -> list[str]:
     digest = record.result.design.digest if record.result.design else ""
     told = [
         f"The study was planned to end {stopping(plan)}.",
-        f"Excluded were {plan.get('exclusions', EXCLUSIONS)}.",
+        f"Excluded were {exclusions(plan)}.",
+        *_people(record),
         f"The plan was frozen before the first vote (SHA-256 {digest}).",
     ]
     if record.study.simulated or record.result.simulated:

@@ -18,7 +18,7 @@ from evaluation.study_methods import methods
 from evaluation.study_ratings import StudyRating
 from evaluation.study_reading import StudyReading, check_closed, in_words, read_study, reading
 from evaluation.study_record import StudyRecord
-from evaluation.study_report import study_html
+from evaluation.study_report import shareable, study_html
 from storage.errors import InvalidData, NotFound
 from storage.files import write_file
 from storage.records import Kind
@@ -27,6 +27,8 @@ DATED = (1980, 1, 1, 0, 0, 0)
 """Of every file in the package: the earliest that a zip file can say."""
 CLOSE = 1e-12
 """Two numbers that differ by less, absolutely or relatively, are the same."""
+NOT_FROM_VOTES = "people"
+"""Part of a result that votes do not tell: who came, left, and failed attention checks."""
 RECOMPUTE = '''"""Count the votes in this folder again, and say whether they give result.json.
 
 Needs Tandem ({software}): run it with the Python that Tandem is installed in.
@@ -72,6 +74,7 @@ def study_package(record: StudyRecord, *, software: str) -> dict[str, bytes]:
         NotAllowed: The study is still open.
     """
     check_closed(record)
+    record = shareable(record)
     found = reading(record)
     study = record.study
     figures = drawn(record.result, record.votes, plans=record.plans, still_open=False)
@@ -156,6 +159,8 @@ def differences(folder: Path) -> list[str]:
     """
     told = _read_json(folder / "result.json")
     found = json.loads(_json(recompute(folder).as_json()))
+    for one in (told, found):
+        one.pop(NOT_FROM_VOTES, None)
     return list(_unlike(told, found, ""))
 
 

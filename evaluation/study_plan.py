@@ -21,13 +21,22 @@ LONGEST_QUESTION = 200
 FEWEST_RANKED, MOST_RANKED = 3, 8
 
 TIES = "half a win for each; identical answers are not asked about and count as ties"
-INTERVAL = "Student's t on standard errors clustered by prompt, read once, at the end"
-CORRECTION = (
-    "none: the study asks about its first two arms, and each further pair has an interval of its"
-    " own"
+INTERVAL = (
+    "Student's t on standard errors clustered by prompt, and by participant too from 8 participants"
+    " on, read once, at the end; before that, a confidence sequence that holds at any look"
 )
-STOPPING = "when every task has been judged as often as `overlap` says"
-EXCLUSIONS = "none but votes that were taken back"
+CORRECTION = (
+    "p-values of several pairs of arms by Holm's way; the study asks about its first two arms, and"
+    " each further pair has an interval of its own"
+)
+STOPPING = (
+    "when every task has been judged as often as `overlap` says; or earlier, and then the interval"
+    " is the one that holds at any look"
+)
+EXCLUSIONS = (
+    "votes that were taken back; where people voted, votes of programs, which stand beside; who"
+    " failed attention checks, as `participation` says"
+)
 RATINGS = "means from 1 to 7 with intervals clustered by prompt; they are no part of a win rate"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from evaluation.compared_arms import Pair, PlanOfPair, StudyVote
 from evaluation.counted_study import counted, identical_in, plans_in
+from evaluation.participants import participant_facts
 from evaluation.study_plan import design_of
 from evaluation.study_ratings import StudyRating, study_ratings
 from evaluation.study_tasks import standing_for
@@ -71,7 +72,12 @@ def study_record(database: Database, study: Study, *, peek: bool = False) -> Stu
                 f"The study {study.name!r} is still open. Close it first, or ask for an early look."
             )
         key = study_key(connection, study.id, for_totals=peek)
-        said = list(judgements(connection, study.project, study=study.id))
+        people, left_out = participant_facts(connection, current)
+        said = [
+            one
+            for one in judgements(connection, study.project, study=study.id)
+            if one.annotator not in left_out
+        ]
         prompts = prompts_by_id(connection, map(PromptId, current.plan["prompts"]))
         responses = responses_by_id(connection, key)
         programs = {
@@ -100,7 +106,7 @@ def study_record(database: Database, study: Study, *, peek: bool = False) -> Stu
     )
     return StudyRecord(
         study=current,
-        result=result,
+        result=replace(result, people=people),
         votes=tuple(votes),
         ratings=tuple(ratings),
         key=key,

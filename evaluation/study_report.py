@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from evaluation.ablation_words import chance
 from evaluation.compared_arms import StudyVote
 from evaluation.report_parts import rendered
 from evaluation.study_figures import DRAWN, drawn
-from evaluation.study_methods import methods, participants, stopping
-from evaluation.study_plan import EXCLUSIONS
+from evaluation.study_methods import exclusions, methods, participants, stopping
 from evaluation.study_reading import StudyReading, examples
 from evaluation.study_record import StudyRecord
 from evaluation.verdict import votes_that_count
+from feedback.participation import Participation
 
 FORMS = {
     "pair": "pairs of answers",
@@ -44,7 +45,7 @@ def study_html(record: StudyRecord, found: StudyReading, *, software: str) -> st
     Raises:
         NotAllowed: The study is still open.
     """
-    shown = examples(record)
+    shown, record = examples(record), shareable(record)
     result = record.result
     return rendered(
         "study.html.jinja",
@@ -62,8 +63,22 @@ def study_html(record: StudyRecord, found: StudyReading, *, software: str) -> st
         examples=shown,
         methods=methods(record, found, software=software),
         facts=facts_of(record),
+        people=result.people.sentences() if result.people else [],
         chance=chance,
     )
+
+
+def shareable(record: StudyRecord) -> StudyRecord:
+    """The study without what participants wrote about themselves, as whoever reads it may be told.
+
+    Answers that were chosen from a list are counted and stay; words of their own may name somebody.
+    """
+    people = record.result.people
+    if people is None:
+        return record
+    chosen = {one.text for one in Participation.of(record.study).questions if one.choices}
+    about = {text: counts for text, counts in people.about.items() if text in chosen}
+    return replace(record, result=replace(record.result, people=replace(people, about=about)))
 
 
 def facts_of(record: StudyRecord) -> Mapping[str, str]:
@@ -86,7 +101,7 @@ def facts_of(record: StudyRecord) -> Mapping[str, str]:
     if study.closed is not None:
         facts["Closed"] = f"{study.closed:%-d %B %Y, %H:%M} UTC"
     facts["Planned to end"] = stopping(plan)
-    facts["Excluded votes"] = plan.get("exclusions", EXCLUSIONS)
+    facts["Excluded votes"] = exclusions(plan)
     if design is not None:
         facts[DIGEST] = design.digest
     return facts

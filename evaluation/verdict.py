@@ -29,6 +29,7 @@ from evaluation.compared_arms import (
     compare,
     disputed,
 )
+from evaluation.participants import ParticipantFacts
 from evaluation.statistics import Agreement, Estimate, agreement, position_bias, win_rate
 from evaluation.study_doubts import Circumstances, doubts
 from evaluation.study_plan import StudyDesign
@@ -107,6 +108,8 @@ class StudyResult:
     """Mean ratings of the arms, where participants were asked to rate; no part of a win rate."""
     design: StudyDesign | None = None
     """How the study was set up; None for votes that belong to no study."""
+    people: ParticipantFacts | None = None
+    """Who took part, in counts; None where only votes are known."""
 
     @property
     def win_rate(self) -> Estimate:

@@ -79,14 +79,16 @@ def _vote(row: Mapping[str, Any], where: str) -> Vote:
 
 
 def _longer_by(row: Mapping[str, Any], where: str) -> float | None:
-    lengths = [row.get(name) for name in ("length_a", "length_b")]
-    if None in lengths:
-        return None
-    for length in lengths:
+    lengths = []
+    for name in ("length_a", "length_b"):
+        length = row.get(name)
+        if length is None:
+            return None
         number = isinstance(length, int | float) and not isinstance(length, bool)
         if not number or not 0 <= length < math.inf:
             raise InvalidData(f"{where}: a length is a number from 0 up; got {length!r}.")
-    return float(lengths[1]) - float(lengths[0])
+        lengths.append(float(length))
+    return lengths[1] - lengths[0]
 
 
 def _score(row: Mapping[str, Any], where: str) -> float:

@@ -73,8 +73,8 @@ def votes_report(
             f"{alone} of {len(pairs)} pairs of models were compared on a single question,"
             " so they have no win rate."
         )
-    judges = [vote.judge for vote in counting]
-    if None not in judges and not enough_raters(judges):
+    judges = _raters(counting)
+    if judges is not None and not enough_raters(judges):
         warnings.append(
             f"{len(set(judges))} judges voted; below {FEWEST_RATERS} an interval says how other"
             " questions would go with these judges, and not how other judges would vote."
@@ -93,7 +93,7 @@ def votes_report(
         "agreement": agreed,
         "judges": _judges(beside, counting, rng, confidence),
         "position_bias": _json(_position_bias(counting, confidence)),
-        "side": _json(ranked and ranked.side),
+        "side": _json(ranked.side if ranked else None),
         "design": _design(counting, confidence),
         "warnings": warnings,
     }
@@ -120,6 +120,12 @@ def _odd_lines(votes: Sequence[Vote]) -> list[str]:
             " are copies, take them out."
         )
     return found
+
+
+def _raters(votes: Sequence[Vote]) -> list[str] | None:
+    """Who gave each vote; None where that is not known of all."""
+    known = [vote.judge for vote in votes if vote.judge is not None]
+    return known if len(known) == len(votes) else None
 
 
 def _ballots(votes: Sequence[Vote], arm: str) -> Ballots:
@@ -169,7 +175,7 @@ def _both_sides(
             "prompts": len({vote.question for vote in votes}),
         }
         for name, field in ESTIMATES.items():
-            estimate: Estimate | None = found and getattr(found, field)
+            estimate: Estimate | None = getattr(found, field) if found else None
             mirror = estimate is not None and model != pair[0]
             entry[name] = _json(estimate.mirrored() if mirror and estimate else estimate)
         entry["p_value"] = found and found.p_value
@@ -191,19 +197,15 @@ def _ranked(votes: Sequence[Vote], confidence: float) -> tuple[Ranking | None, s
     """The ranking by strength, or why there is none."""
     between = [vote for vote in votes if vote.first != vote.second]
     sides = all(vote.second_was_left is not None for vote in between)
-    raters = [vote.judge for vote in between]
-    shown = [
-        (vote.second, vote.first, vote.score)
-        if vote.second_was_left
-        else (vote.first, vote.second, 1 - vote.score)
-        for vote in between
-    ]
-    columns = list(zip(*shown, strict=True)) or [[], [], []]
+    raters = _raters(between)
+    turned = [bool(vote.second_was_left) for vote in between]
     try:
         found = ranking(
-            *columns,
-            prompts=[vote.question for vote in between],
-            raters=raters if None not in raters and enough_raters(raters) else None,
+            [v.second if turn else v.first for v, turn in zip(between, turned, strict=True)],
+            [v.first if turn else v.second for v, turn in zip(between, turned, strict=True)],
+            [v.score if turn else 1 - v.score for v, turn in zip(between, turned, strict=True)],
+            [vote.question for vote in between],
+            raters=raters if raters is not None and enough_raters(raters) else None,
             side_effect=sides,
             confidence=confidence,
         )
@@ -272,12 +274,11 @@ def _position_bias(votes: Sequence[Vote], confidence: float) -> Estimate | None:
 def _design(votes: Sequence[Vote], confidence: float) -> dict[str, Any] | None:
     """How alike votes are, to plan the next study with; None where that cannot be told."""
     between = [vote for vote in votes if vote.first != vote.second]
-    raters = [vote.judge for vote in between]
     try:
         seen = seen_design(
             [v.score if v.second > v.first else 1 - v.score for v in between],
             [vote.question for vote in between],
-            raters=None if None in raters else raters,
+            raters=_raters(between),
             comparisons=["\\n".join(sorted((vote.first, vote.second))) for vote in between],
             confidence=confidence,
         )

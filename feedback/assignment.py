@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
+from storage.beside import lease_beside
 from storage.database import Connection, Database
 from storage.prompts import prompts_by_id, responses_by_id
 from storage.records import Annotator, Assignment, Message, Project, Purpose, StudyId
@@ -81,6 +83,36 @@ def give_tasks(
         lifetime=lifetime,
         rng=rng,
     )
+    return _shown(connection, leased)
+
+
+def tasks_beside(
+    database: Database,
+    program: Annotator,
+    project: Project,
+    *,
+    study: StudyId,
+    count: int,
+    now: datetime,
+    rng: np.random.Generator,
+) -> list[ShownTask]:
+    """Lease tasks of a study to a program that judges it beside people and takes nobody's place."""
+    with database.write() as connection:
+        leased = lease_beside(
+            connection,
+            program.id,
+            project=project.id,
+            study=study,
+            count=count,
+            now=now,
+            lifetime=LEASE,
+            rng=rng,
+        )
+        return _shown(connection, leased)
+
+
+def _shown(connection: Connection, leased: Sequence[Assignment]) -> list[ShownTask]:
+    """What leased tasks show."""
     texts = responses_by_id(connection, (shown for one in leased for shown in one.shown))
     tasks = tasks_by_id(connection, (one.task for one in leased))
     prompts = prompts_by_id(connection, (task.prompt for task in tasks.values()))

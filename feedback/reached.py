@@ -2,13 +2,15 @@
 
 The exact count of what there is to do grows by one whenever a known item or a repeat is given out,
 which would tell it from the others. So annotators are told how much there will be when as many are
-mixed in as the project wants: a number that does not depend on which ones were.
+mixed in as the project wants: a number that does not depend on which ones were. Participants of a
+study are told of votes and attention checks together.
 """
 
 from __future__ import annotations
 
 from storage.database import Connection
 from storage.own_work import mixable
+from storage.participants import Quota, quota
 from storage.records import AnnotatorId, Collecting, Project, StudyId
 from storage.tasks import Progress, progress
 
@@ -19,7 +21,10 @@ def reached(
     """How far an annotator is, as they are told."""
     exact = progress(connection, annotator, project.id, study)
     asked = project.collecting
-    if study is not None or not asked.gold_rate + asked.repeat_rate:
+    if study is not None:
+        mine = quota(connection, annotator, study)
+        return exact if mine is None else as_participant(exact, mine)
+    if not asked.gold_rate + asked.repeat_rate:
         return exact
     return as_told(exact, asked, mixable=mixable(connection, project.id))
 
@@ -46,3 +51,22 @@ def as_told(exact: Progress, asked: Collecting, *, mixable: int) -> Progress:
     still = max(with_mixed_in(feedback) - exact.done, exact.held, 1) if exact.open else 0
     total = max(with_mixed_in(exact.total - exact.mixed_in), exact.done + still)
     return Progress(done=exact.done, open=still, total=total)
+
+
+def as_participant(exact: Progress, asked: Quota) -> Progress:
+    """The progress of a participant: what each is asked for, checks among the votes.
+
+    Args:
+        exact: What holds of the study's tasks.
+        asked: What is asked of this participant.
+    """
+    votes = exact.done + exact.held - exact.mixed_in
+    fresh, checks = exact.open - exact.held, asked.checks - asked.met
+    total = exact.total - exact.mixed_in
+    if asked.votes is not None:
+        fresh = min(fresh, max(0, asked.votes - votes))
+        total = min(total, asked.votes)
+    # As in `storage.drawing`: whoever finds no vote to give meets no check either.
+    if asked.finished or not votes + fresh:
+        fresh = checks = 0
+    return Progress(done=exact.done, open=fresh + checks + exact.held, total=total + asked.checks)

@@ -5,10 +5,15 @@ with `repeat_rate`, else one to learn from, which also takes over the chance of 
 there is nothing for this annotator. Each known item and each repeat is as likely as any other. To
 learn from, with the chance `random_share` each open task is as likely as any other, and otherwise
 each one of the highest priority.
+
+In a study there are votes and, for participants, attention checks. With n votes and c checks still
+to come, the next one is a check with the chance c / (n + c), so that each order of votes and checks
+is as likely as any other.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +22,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, exists, func, select
 
 from storage import line, seats, tables
+from storage.participants import Quota
 from storage.prepared import prepared
 from storage.records import (
     AnnotatorId,
@@ -29,9 +35,8 @@ from storage.records import (
     digest,
 )
 from storage.rows import count_new
+from storage.sides import Sides
 
-WIDEST_IMBALANCE = 2
-"""By how many an annotator may meet one order of two responses oftener than the other."""
 OTHERS_BETWEEN = 5
 """How many other tasks somebody judges, at least, before one is repeated."""
 REPEATED_FROM = 100
@@ -68,16 +73,20 @@ class Offer:
     """Tasks with a free seat, at the places 0 ... opened - 1 of the line."""
     met: int
     """How many of those are not for this annotator any more."""
-    lean: int
-    """By how many the annotator met the turned order of two responses oftener than the other."""
+    sides: Sides
+    """The orders of two responses that the annotator met."""
     is_ranked: bool
     """True when the priorities of the open tasks differ."""
     qualifies: bool
     """True in the qualification round, when there is nothing but its items."""
     known: list[TaskId]
-    """Known items that may be mixed in, or that make up the qualification."""
+    """Known items that may be mixed in, or that make up the qualification or a study's checks."""
     repeats: list[TaskId]
     """Tasks that may be repeated."""
+    taken: int
+    """Votes or judgements that the annotator gave or holds."""
+    most: int | None
+    """Most of them that they may have; None without a limit."""
     drawn: set[TaskId] = field(default_factory=set)
     """Tasks drawn from this offer; that they are taken may not be written yet."""
 
@@ -91,12 +100,20 @@ class Offer:
         *,
         collecting: Collecting,
         qualifies: bool = False,
+        quota: Quota | None = None,
     ) -> Offer:
-        """Read what there is. The project must be locked, and what ran out given back."""
+        """Read what there is. The project must be locked, and what ran out given back.
+
+        `quota` is what is asked of a participant of the study.
+        """
         row = _there_is(connection, annotator=annotator, project=project, study=study).one()
-        if study is not None:
+        if study is None:
+            sides = Sides(leans=Counter({(): row.lean}))
+            wanted = (Purpose.QUALIFICATION,) if qualifies else _mixed_in(collecting)
+        else:
             collecting = replace(collecting, gold_rate=0.0, repeat_rate=0.0)
-        wanted = (Purpose.QUALIFICATION,) if qualifies else _mixed_in(collecting)
+            sides = Sides.in_study(connection, annotator, project, study)
+            wanted = (Purpose.ATTENTION,) if quota else ()
         may_repeat = collecting.repeat_rate and not qualifies
         return cls(
             connection=connection,
@@ -106,17 +123,23 @@ class Offer:
             collecting=collecting,
             opened=row.opened,
             met=row.met,
-            lean=row.lean,
+            sides=sides,
             is_ranked=bool(row.is_ranked),
             qualifies=qualifies,
-            known=_unmet(connection, annotator, project, wanted) if wanted else [],
+            known=_unmet(connection, annotator, line.within(project, study), wanted)
+            if wanted
+            else [],
             repeats=_repeatable(connection, annotator, project) if may_repeat else [],
+            taken=row.taken,
+            most=quota.votes if quota else None,
         )
 
     def draw(self, rng: np.random.Generator) -> Drawn | None:
         """Draw the next task; None when there is nothing left to learn from."""
         if self.qualifies:
             return self._draw_known(rng, chance=1.0) if self.known else None
+        if self.study is not None:
+            return self._draw_vote(rng)
         if self.opened <= self.met:
             return None
         gold = self.collecting.gold_rate if self.known else 0.0
@@ -127,6 +150,20 @@ class Offer:
         if die < gold + repeat:
             return self._draw_repeat(rng, chance=repeat)
         return self._draw_feedback(rng, chance=1 - gold - repeat)
+
+    def _draw_vote(self, rng: np.random.Generator) -> Drawn | None:
+        votes = self.opened - self.met
+        if self.most is not None:
+            votes = min(votes, max(0, self.most - self.taken))
+        # Whoever finds no vote to give is not asked to show that they read.
+        checks = len(self.known) if votes or self.taken else 0
+        if not votes + checks:
+            return None
+        chance = checks / (votes + checks)
+        if checks and rng.random() < chance:
+            return self._draw_known(rng, chance=chance)
+        self.taken += 1
+        return self._draw_feedback(rng, chance=1 - chance)
 
     def _draw_known(self, rng: np.random.Generator, *, chance: float) -> Drawn:
         probability = chance / len(self.known)
@@ -218,21 +255,14 @@ class Offer:
     def _order(
         self, row: Row[Any], rng: np.random.Generator
     ) -> tuple[Sequence[ResponseId], bool | None]:
-        """The order in which the responses are shown.
-
-        Two stand in the order of a fair coin, unless one order is ahead by the widest imbalance:
-        then in the other. This is the big stick design (Soares and Wu 1983): balanced, yet hardly
-        to be guessed by those who would like to know what stands on which side.
-        """
+        """The order in which the responses are shown; two stand as `storage.sides` has it."""
         if row.earlier is not None:
             return row.was_shown, None
         if row.purpose == Purpose.REPEAT:
             return row.responses, None
         if len(row.responses) != 2:
             return [row.responses[place] for place in rng.permutation(len(row.responses))], None
-        forced = abs(self.lean) >= WIDEST_IMBALANCE
-        turned = self.lean < 0 if forced else bool(rng.integers(2))
-        self.lean += 1 if turned else -1
+        turned = self.sides.toss(row.responses, rng)
         return (row.responses[::-1] if turned else row.responses), turned
 
 
@@ -250,6 +280,9 @@ def _there_is(annotator: Any, project: Any, study: Any) -> Select[Any]:
         func.coalesce(low != high, False).label("is_ranked"),
         func.coalesce(func.sum(lean), 0).label("lean"),
         met_and_open().label("met"),
+        number_of(
+            _assignments.c.seat.is_not(None) & (_assignments.c.purpose == str(Purpose.FEEDBACK))
+        ).label("taken"),
     )
     mine = seats.given(annotator, project, study)
     return statement.select_from(_assignments).where(mine)
@@ -293,13 +326,13 @@ def _mixed_in(collecting: Collecting) -> tuple[Purpose, ...]:
 def _unmet(
     connection: Connection,
     annotator: AnnotatorId,
-    project: ProjectId,
+    within: ColumnElement[bool],
     purposes: Sequence[Purpose],
 ) -> list[TaskId]:
-    """The known items of some purposes that the annotator has not met."""
+    """The known items of some purposes, of a project or a study, that they have not met."""
     theirs = (_assignments.c.task == _tasks.c.id) & (_assignments.c.annotator == annotator)
     statement = select(_tasks.c.id).where(
-        _tasks.c.project == project,
+        within,
         _tasks.c.purpose.in_(list(map(str, purposes))),
         ~exists().where(theirs, seats.met),
     )

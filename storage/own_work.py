@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Select, func, select
 
-from storage import tables
+from storage import line, tables
 from storage.errors import NotFound
 from storage.records import (
     AnnotatorId,
@@ -115,7 +115,7 @@ def votes_beside(connection: Connection, annotator: AnnotatorId, project: Projec
 def mixable(connection: Connection, project: ProjectId) -> int:
     """How many known items there are to be mixed in among a project's tasks."""
     purposes = [str(Purpose.GOLD), str(Purpose.ATTENTION)]
-    there = (_tasks.c.project == project) & _tasks.c.purpose.in_(purposes)
+    there = line.within(project, None) & _tasks.c.purpose.in_(purposes)
     return connection.scalar(select(func.count()).select_from(_tasks).where(there)) or 0
 
 

@@ -4,7 +4,8 @@ A task has `overlap` seats. A lease takes one, a judgement keeps it, and a lease
 skipped gives it back. The database refuses two annotators in one seat, and two seats to one
 annotator, so nothing is judged too often whatever happens. Whoever takes or frees seats locks
 the project's row first, so that those who want the same seat stand in line instead of failing;
-keeping a seat that one holds needs no lock. Known items have room for everybody, each once.
+keeping a seat that one holds needs no lock. Known items have room for everybody, each once, and
+programs that judge a study sit beside its seats (`storage.beside`).
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ from storage.records import (
 from storage.rows import in_batches
 
 _tasks, _assignments = tables.tasks, tables.assignments
+
+BESIDE = 1_000_000
+"""Seats from this number on are those of programs: no task counts them, and no lease there runs
+out."""
 
 held = _assignments.c.seat.is_not(None) & _assignments.c.submitted.is_(None)
 """True of the assignments that are leased and not judged."""
@@ -90,9 +95,10 @@ def leave(
     """Give back the seats that an annotator holds and has not judged; they may be leased again."""
     lock(connection, project)
     mine = given(annotator, project, study) & held
-    for task in connection.scalars(
-        update(_assignments).where(mine).values(seat=None).returning(_assignments.c.task)
-    ).all():
+    counted = select(_assignments.c.task).where(mine, _assignments.c.seat < BESIDE)
+    tasks = connection.scalars(counted).all()
+    connection.execute(update(_assignments).where(mine).values(seat=None))
+    for task in tasks:
         give_back(connection, TaskId(task), 1)
 
 
@@ -258,7 +264,7 @@ def _count_taken(tasks: Any) -> Update:
 
 @prepared
 def _late(project: Any, now: Any) -> Select[Any]:
-    late = held & (_assignments.c.expires <= now)
+    late = held & (_assignments.c.expires <= now) & (_assignments.c.seat < BESIDE)
     return select(_assignments.c.id).where(late, _assignments.c.project == project)
 
 

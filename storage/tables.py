@@ -355,6 +355,36 @@ tokens = Table(
 )
 
 
+consents = Table(
+    "consents",
+    metadata,
+    # A digest of the text, so that what somebody agreed to can be read word by word.
+    Column("version", String(16), primary_key=True),
+    Column("text", Text, nullable=False),
+)
+
+participants = Table(
+    "participants",
+    metadata,
+    Column("annotator", ForeignKey("annotators.id"), primary_key=True),
+    Column("study", ForeignKey("studies.id"), nullable=False),
+    Column("consent", ForeignKey("consents.version"), nullable=False),
+    Column("agreed", UtcDateTime, nullable=False),
+    # When they had read the instructions and passed the questions about themselves.
+    Column("started", UtcDateTime),
+    # When they were first told that there is nothing left to do; they are given no more since.
+    Column("finished", UtcDateTime),
+    Column("withdrawn", UtcDateTime),
+    # Who they are to the panel that sent and pays them. No result and no export reads these.
+    Column("pid", String(100)),
+    Column("panel_study", String(100)),
+    Column("panel_session", String(100)),
+    # What they said of themselves, by question; only counts of it are ever shown.
+    Column("answers", JSON, nullable=False),
+    UniqueConstraint("study", "pid"),
+)
+
+
 def _partial(name: str, *columns: Any, where: ColumnElement[bool], unique: bool = False) -> None:
     """An index of some rows only, alike on both databases."""
     Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)

@@ -16,6 +16,7 @@ from storage import line, seats, tables
 from storage.drawing import Offer, met_and_open, number_of
 from storage.errors import InvalidData, NotFound
 from storage.known_items import check_expected
+from storage.participants import quota as quota_of
 from storage.prepared import prepared
 from storage.qualification import standing_of
 from storage.records import (
@@ -149,14 +150,18 @@ def lease(
 
     What the annotator holds already comes first, renewed when a tenth of its time is over; the rest
     is drawn as told in `storage.drawing`. Before the qualification of the project is passed there
-    is nothing but its items, and after it was failed nothing at all. A closed study gives nothing.
-    Seats whose lease ran out are freed by the way.
+    is nothing but its items, and after it was failed nothing at all. A closed study gives nothing,
+    and a participant who has finished gets no more than what they hold. Seats whose lease ran out
+    are freed by the way.
     """
     collecting = seats.lock(connection, project)
     if study is not None and _is_closed(connection, study):
         return []
     seats.free_expired(connection, project, now)
     theirs = _held(connection, annotator=annotator, project=project, study=study).all()
+    asked = None if study is None else quota_of(connection, annotator, study)
+    if asked is not None and asked.finished:
+        count = min(count, len(theirs))
     qualifies = False
     if study is None and collecting.qualification:
         standing = standing_of(connection, annotator, project, collecting)
@@ -173,7 +178,13 @@ def lease(
     if len(leased) == count:
         return leased
     offer = Offer.of(
-        connection, annotator, project, study, collecting=collecting, qualifies=qualifies
+        connection,
+        annotator,
+        project,
+        study,
+        collecting=collecting,
+        qualifies=qualifies,
+        quota=asked,
     )
     seating = seats.Seating(connection=connection, annotator=annotator, now=now, expires=expires)
     while len(leased) < count and (drawn := offer.draw(rng)) is not None:

@@ -125,10 +125,12 @@ def report(
     for label, value in described.items():
         if isinstance(value, dict) and "low" in value:
             tell(f"  {label}: {written_estimate(value)}")
-        elif label not in ("verdict", "warnings", "ratings", "design"):
+        elif label not in ("verdict", "warnings", "ratings", "design", "people"):
             tell(f"  {label}: {value}")
     for rating in result.ratings:
         tell(f"  mean rating of {rating.arm}: {written_estimate(rating.mean.as_json())}")
+    for sentence in result.people.sentences() if result.people else ():
+        tell(f"  {sentence}")
     if result.design is not None:
         _tell_design(result.design)
     for warning in described["warnings"]:
@@ -198,4 +200,26 @@ def list_studies(*, home: InHome, as_json: AsJson = False) -> None:
         ("code", "name", "arms", "opened", "closed", "simulated"),
         [[*row.values()] for row in rows],
         empty="There is no study yet; open one with: tandem study open",
+    )
+
+
+@study.command(name="participants")
+def list_participants(name: StudyName, /, *, home: InHome, as_json: AsJson = False) -> None:
+    """List whom a panel such as Prolific sent, so that they can be paid; not beside their votes."""
+    from evaluation.participants import sent_by_panel
+    from feedback.participation import Participation
+    from storage import studies
+
+    with home.open() as (_, database), database.read() as connection:
+        found = studies.study(connection, name)
+        rows = sent_by_panel(connection, found)
+    if as_json:
+        code = Participation.of(found).completion_code
+        tell_json({"study": found.id, "completion_code": code, "participants": rows})
+        return
+    tell(f"Completion code: {Participation.of(found).completion_code or 'none'}")
+    tell_table(
+        ("PID", "finished", "attention checks"),
+        [[*row.values()] for row in rows],
+        empty="No panel sent anybody who stayed.",
     )

@@ -14,7 +14,7 @@ from app.commands.output import note, tell, tell_json, tell_table
 if TYPE_CHECKING:
     from evaluation.likeness import SeenDesign
 
-ANY = 2
+ANY = 6
 """A design must have prompts, where the question is how many."""
 
 
@@ -88,7 +88,8 @@ def plan(
         rater_likeness=rater_likeness or 0.0,
         confidence=confidence,
     )
-    wanted = needs(design, win_rates=win_rate or WIN_RATES, power=power)
+    possible = [rate for rate in WIN_RATES if rate < 1 - design.ties / 2]
+    wanted = needs(design, win_rates=win_rate or possible, power=power)
     smallest = None
     if prompts is not None:
         try:
@@ -116,7 +117,9 @@ def plan(
         )
     if prompts is not None:
         tell(seeing(design, power=power))
-    people = "" if raters is None else f", {raters} people who correlate by {rater_likeness or 0:g}"
+    people = (
+        "" if raters is None else f", {raters} people who correlate by {design.rater_likeness:.2g}"
+    )
     tell(
         f"Votes needed to see a true win rate in {power:.0%} of studies, with {overlap:g} on each"
         f" prompt that correlate by {design.likeness:.2g}, {design.ties:.0%} ties{people}:".replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import gradio as gr
@@ -29,11 +30,12 @@ from app.pages.visit import Guard, Visit
 from evaluation.study_figures import DRAWN, drawn
 from evaluation.study_reading import reading
 from evaluation.study_record import study_record
+from feedback.participation import Participation
 from storage import jobs, studies
 from storage.database import Database
 from storage.errors import TooLittleData
 from storage.judgements import judgements
-from storage.records import Study
+from storage.records import Kind, Study
 from storage.settings import Settings
 from storage.tasks import tasks
 
@@ -177,12 +179,13 @@ def _table(visit: Visit, database: Database) -> Markup:
     for study in mine:
         name = link(study.name, visit.address("studies", study=study.id))
         here = Markup('<span class="t-chosen">{}</span>') if study == chosen else Markup("{}")
-        cast, wanted = _votes(study, database)
+        cast, wanted, beside = _votes(study, database)
+        programs = f", {number(beside)} of programs" if beside else ""
         rows.append(
             (
                 here.format(lines(name, _arms(study))),
                 _state(study),
-                f"{number(cast)} of {number(wanted)}",
+                f"{number(cast)} of {number(wanted)}{programs}",
                 ago(study.opened, visit.now),
             )
         )
@@ -199,17 +202,21 @@ def _state(study: Study) -> Markup:
     return Markup("{} {}").format(state, mark)
 
 
-def _votes(study: Study, database: Database) -> tuple[int, int]:
-    """Votes given, and votes that the plan asks for."""
+def _votes(study: Study, database: Database) -> tuple[int, int, int]:
+    """Votes given, votes that the plan asks for, and those of programs, which it does not ask."""
     with database.read() as connection:
         wanted = sum(task.overlap for task in tasks(connection, study.project, study=study.id))
-        cast = sum(1 for _ in judgements(connection, study.project, study=study.id))
-    return cast, wanted
+        kinds = Counter(one.kind for one in judgements(connection, study.project, study=study.id))
+    return kinds.total() - kinds[Kind.PROGRAM], wanted, kinds[Kind.PROGRAM]
 
 
 def _facts(study: Study, visit: Visit) -> Markup:
     ended = Markup(", closed {}").format(ago(study.closed, visit.now)) if study.closed else ""
-    note = Markup("{}. Opened {}{}.").format(_arms(study), ago(study.opened, visit.now), ended)
+    given = Participation.of(study).completion_code
+    coded = Markup(" Participants are given the completion code {}.").format(given) if given else ""
+    note = Markup("{}. Opened {}{}.{}").format(
+        _arms(study), ago(study.opened, visit.now), ended, coded
+    )
     return Markup('<div class="t-section"><h2>{} {}</h2><p>{}</p></div>').format(
         study.name, _state(study), note
     )

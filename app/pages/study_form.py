@@ -18,6 +18,7 @@ from app.pages.visit import Guard, Visit
 from app.queue import enqueue
 from app.sources import start_of
 from app.study_arms import refuse_paths, starts_left_out
+from feedback.participation import Participation
 from storage import models
 from storage.errors import InvalidData, InvalidOption
 from storage.settings import Settings
@@ -74,8 +75,8 @@ def draw(
         if left_out and not options["without_start"].strip():
             raise InvalidOption(
                 "policies",
-                f"{' and '.join(left_out)}, which a policy here grew from, is left out; without it"
-                " nobody can tell what training did. Add it, or say why not under 'Without start'",
+                f"this leaves out {' and '.join(left_out)}, which a policy here grew from; without"
+                " it nobody can tell what training did. Add it, or say why not under Without start",
                 arms,
             )
         enqueue(
@@ -128,12 +129,15 @@ def _form(guard: Guard, page: gr.Blocks) -> tuple[Any, Any, Any, Any, Any]:
         )
     form = draw_form(
         StudyJob,
-        first=("title", "question", "form", "overlap", "limit", "without_start"),
+        first=(
+            *("title", "question", "form", "overlap", "limit", "without_start"),
+            *Participation.model_fields,
+        ),
         omit=("policies", "prompts"),
     )
     study_plan.draw(guard, page, limit=form.inputs["limit"], overlap=form.inputs["overlap"])
     uploads = gr.File(
-        label="Answers that are there already, a file for each arm (.jsonl, .jsonl.gz, .json)",
+        label="Answers from files, a file for each arm",
         file_types=[".jsonl", ".gz", ".json", ".parquet"],
         file_count="multiple",
         height=132,

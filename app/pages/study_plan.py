@@ -1,4 +1,4 @@
-"""While a study is planned: which differences its votes will see, and how many votes others need."""
+"""While a study is planned: which differences its votes will see, and how many more need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from app.pages.fragments import count, html, joined, notice, number, tiles
 from app.pages.visit import Guard, Visit
-from evaluation.power import LIKENESS, POWER, Need, StudyDesign, needs, seeing
+from evaluation.power import FEWEST_PROMPTS, LIKENESS, POWER, Need, StudyDesign, needs, seeing
 from storage.database import Database
 from storage.errors import InvalidOption
 from storage.prompts import prompts
@@ -28,13 +28,20 @@ def draw(guard: Guard, page: gr.Blocks, *, limit: Component, overlap: Component)
         limit: How many held-out prompts; what is no number takes all.
         overlap: How many participants judge each prompt.
     """
+    # Counting them reads every prompt: done when the page opens, not at every key pressed.
+    known = gr.Number(0, visible="hidden")
     shown = html()
 
-    def foresee(visit: Visit, most: Any, votes: Any) -> Markup:
-        return _foreseen(_held_out(visit, guard.database), most, votes)
+    def count_prompts(visit: Visit, most: Any, votes: Any) -> list[Any]:
+        held_out = _held_out(visit, guard.database)
+        return [held_out, _foreseen(held_out, most, votes)]
 
-    for event in (page.load, limit.change, overlap.change):
-        guard.show(event, foresee, [shown], inputs=[limit, overlap])
+    def foresee(_: Visit, held_out: Any, most: Any, votes: Any) -> Markup:
+        return _foreseen(int(held_out or 0), most, votes)
+
+    guard.show(page.load, count_prompts, [known, shown], inputs=[limit, overlap])
+    for event in (limit.change, overlap.change):
+        guard.show(event, foresee, [shown], inputs=[known, limit, overlap])
 
 
 def _held_out(visit: Visit, database: Database) -> int:
@@ -49,26 +56,30 @@ def _held_out(visit: Visit, database: Database) -> int:
 def _foreseen(held_out: int, most: Any, votes: Any) -> Markup:
     """The sentence, the votes that some win rates need, and what was assumed.
 
-    What is not typed yet, or cannot be planned, draws nothing: the form itself says what is wrong
-    with it when the study is opened.
+    What is not typed yet, or is no number of votes, draws nothing: the form itself says what is
+    wrong with it when the study is opened.
     """
     asked = min(held_out, int(most)) if str(most or "").strip().isdecimal() else held_out
+    if not asked:
+        return Markup("")
+    if asked < FEWEST_PROMPTS:
+        few = f"Of fewer than {FEWEST_PROMPTS} prompts, even winning every one is no proof."
+        return notice(few, "warn", title=f"Only {count(asked, 'held-out prompt')}.")
     try:
         design = StudyDesign(prompts=asked, overlap=float(votes or 0))
     except (InvalidOption, TypeError, ValueError):
         return Markup("")
-    first, comma, rest = seeing(design).partition(") ")
-    sentence = Markup("<strong>{}</strong>{}").format(first + comma, rest)
+    plan, bracket, result = seeing(design).partition(")")
     told = Markup(
-        '<p class="t-summary">Two votes on one prompt are taken to correlate by {:g}, as those of'
-        " experts on MT-bench do, and none to be a tie. A difference counts as seen when {:.0f} of"
-        " 100 studies find it; <code>tandem study plan</code> takes other assumptions, or your own"
-        " votes.</p>"
+        '<p class="t-summary">Two votes on one prompt are taken to correlate by {:g}, about as'
+        " people’s do on MT-bench and LLMFAO, so a new prompt tells more than another vote on an"
+        " old one."
+        " A difference counts as seen when {:.0f} of 100 studies find it.</p>"
     ).format(LIKENESS, 100 * POWER)
     return Markup('<div class="t-stack">{}</div>').format(
         joined(
             [
-                notice(_unbroken(sentence)),
+                notice(_unbroken(result), title=plan + bracket),
                 tiles(_tile(one, held_out) for one in needs(design, win_rates=WIN_RATES)),
                 told,
             ]
@@ -77,12 +88,12 @@ def _foreseen(held_out: int, most: Any, votes: Any) -> Markup:
 
 
 def _tile(need: Need, held_out: int) -> tuple[str, str, str]:
-    where = count(need.prompts or 0, "prompt")
-    if (need.prompts or 0) > held_out:
-        where += f"; you have {number(held_out)}"
-    label = f"To see a win rate of {100 * need.win_rate:g} %"
-    return _unbroken(label), count(need.votes or 0, "vote"), where
+    asked = need.prompts or 0
+    where = f"votes on {count(asked, 'prompt')}"
+    if asked > held_out:
+        where += f"; you have\u00a0{number(held_out)}"
+    return _unbroken(f"To see {100 * need.win_rate:g} %"), number(need.votes or 0), where
 
 
-def _unbroken(text: Any) -> Any:
+def _unbroken(text: str) -> str:
     return text.replace(" %", "\u00a0%")

@@ -116,7 +116,15 @@ def design(record: StudyRecord) -> Markup:
     told = dict(facts_of(record))
     digest = told.pop(DIGEST, "")
     frozen = Markup('<p class="t-summary">{}: {}</p>').format(DIGEST, code(digest))
-    return joined([facts(told.items()), frozen if digest else ""])
+    people = record.result.people
+    said = Markup('<p class="t-summary">{}</p>')
+    return joined(
+        [
+            facts(told.items()),
+            *(said.format(sentence) for sentence in (people.sentences() if people else ())),
+            frozen if digest else "",
+        ]
+    )
 
 
 def ways_out(study: Study) -> Markup:

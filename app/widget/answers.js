@@ -1,5 +1,6 @@
 // The answers side by side: cards, code that can be copied, differences on demand, swiping on a phone.
 
+import { copyButton } from "./clipboard.js";
 import { markDifferences } from "./difference.js";
 import { button, letter, make } from "./elements.js";
 import { draw, shape, show } from "./kinds.js";
@@ -21,30 +22,12 @@ function card(task, place) {
   );
 }
 
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    // Only https and localhost have a clipboard; elsewhere the old way still works.
-    const field = make("textarea", { class: "unseen" });
-    field.value = text;
-    document.body.append(field);
-    field.select();
-    document.execCommand("copy");
-    field.remove();
-  }
-}
-
 // Every block of code gets a button beside it, outside of what scrolls.
 export function dressCode(written) {
   for (const pre of written.querySelectorAll("pre")) {
     const box = make("div", { class: "code" });
     pre.replaceWith(box);
-    const press = button(say("copy"), async () => {
-      await copy(pre.textContent);
-      press.textContent = say("copied");
-      setTimeout(() => (press.textContent = say("copy")), 1500);
-    }, "copy");
+    const press = copyButton(() => pre.textContent, "copy");
     pre.setAttribute("role", "region");
     pre.setAttribute("aria-label", say("code"));
     box.append(pre, press);

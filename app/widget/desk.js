@@ -25,6 +25,7 @@ export class Desk {
     this.progress = { done: 0, open: 0, total: 0 };
     this.qualification = null;
     this.messages = [];
+    this.completion = null; // what a participant gets in the end
     this.trouble = ""; // why the server gives no tasks
     this.line = new Line({
       signedOut: () => this.signIn(),
@@ -74,6 +75,7 @@ export class Desk {
     this.projects = projects;
     this.qualification = reply.qualification ?? null;
     this.messages = reply.messages ?? [];
+    this.completion = reply.completion ?? null;
     this.reach(progress);
     reply.tasks = reply.tasks.map((task) => prepare(task, project));
     if (!this.outbox) this.#open(annotator);

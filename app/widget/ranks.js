@@ -29,6 +29,9 @@ export const ranks = {
       const radios = places.map((rank) =>
         choice(nameOf(place), rank, say("rank_of", { rank: String(rank), many: String(many) }), make("b", {}, String(rank))),
       );
+      const scale = make("div", { class: "scale" }, ...radios);
+      // As an attribute it would be an inline style, which the pages of studies do not allow.
+      scale.style.setProperty("--points", String(many));
       const ends = make("p", { class: "ends", "aria-hidden": "true" });
       ends.append(make("span", {}, say("rank.best")), make("span", {}, say("rank.worst")));
       card.append(
@@ -36,7 +39,7 @@ export const ranks = {
           "fieldset",
           { class: "rating rank", "data-rank": place },
           make("legend", {}, make("span", {}, say("rank", { letter: letter(place) })), make("output", {}, "")),
-          make("div", { class: "scale", style: `--points: ${many}` }, ...radios),
+          scale,
           ends,
         ),
       );
@@ -49,7 +52,8 @@ export const ranks = {
       card.classList.toggle("card-now", place === said.cursor);
       card.classList.toggle("better", said.ranks[place] === 1);
     });
-    dock.querySelector("[data-part=standing]").textContent = [ownQuestion(), order(said.ranks) || say("rank.question")].filter(Boolean).join(" ");
+    const standing = [ownQuestion(), order(said.ranks) || say("rank.question")];
+    dock.querySelector("[data-part=standing]").textContent = standing.filter(Boolean).join(" ");
   },
 
   act({ act, value }, task, said) {

@@ -8,6 +8,7 @@ import { Frame } from "./frame.js";
 import { asks } from "./kinds.js";
 import { shown } from "./keys.js";
 import { Notices } from "./notices.js";
+import { complete } from "./participation.js";
 import { ratings } from "./ratings.js";
 import { verdict } from "./verdict.js";
 import { dress, list, say } from "./words.js";
@@ -134,12 +135,13 @@ export class Screen {
     });
     if (resting) this.frame.pause("resting", [say("break.title"), say("break.text")], "go-on");
     if (resting || busy) return;
-    const { trouble, study, supply } = desk;
+    const { trouble, study, supply, completion } = desk;
     // A last look for more work does not take back that everything is done.
     const filling = supply.busy && this.root.dataset.state !== "finished";
-    const known = { trouble, offline, known: outbox, filling, waiting, study };
+    const known = { trouble, offline, known: outbox, filling, waiting, study, completion };
     const failed = qualification?.passed === false;
     const { state, words, press } = between({ ...known, done: progress.done, failed });
     this.frame.pause(state, words, press);
+    complete(this.part, state === "finished" && !waiting ? completion : null);
   }
 }

@@ -10,6 +10,7 @@ import * as kinds from "./kinds.js";
 import { saveFile } from "./notices.js";
 import { uuid } from "./outbox.js";
 import { askComment, askFlag, askSkip } from "./panels.js";
+import { offerWayOut } from "./participation.js";
 import { Rest } from "./rest.js";
 import { Screen } from "./screen.js";
 import { Settings } from "./settings.js";
@@ -39,6 +40,7 @@ export class Widget {
 
   async start() {
     wire(this);
+    if (this.study) offerWayOut(this.screen.part, this.study);
     this.layOut(this.settings.get("layout") ?? "stacked");
     await this.#learn(this.settings.get("language") ?? nearest());
     this.changed();

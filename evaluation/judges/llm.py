@@ -102,6 +102,10 @@ def llm_judge(config: LLMConfig) -> Judge:
             for forwards, backwards in zip(replies, replies, strict=True):
                 lost += [one for one in (forwards, backwards) if one.unreachable]
                 yield joined(forwards, backwards)
+        except BaseException:
+            # Nobody waits for the others any more; those between two tries shall not try again.
+            client.close()
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         if len(lost) == len(questions) and len(tasks) > 1:
@@ -112,7 +116,11 @@ def llm_judge(config: LLMConfig) -> Judge:
             )
 
     return Judge(
-        name=f"judge: LLM {config.llm} at {endpoint.host}", kind=Kind.PROGRAM, ballots=ballots
+        name=f"judge: LLM {config.llm} at {endpoint.host}",
+        kind=Kind.PROGRAM,
+        ballots=ballots,
+        # Four rounds of requests: a slow model is done with them before the leases run out.
+        at_once=2 * config.concurrency,
     )
 
 

@@ -3,8 +3,8 @@
 The wording is the default prompt for pairwise comparison of MT-bench (`pair-v2`): Zheng et al.
 (2023), "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", arXiv:2306.05685, figure 5. Ours
 are the code in the marks around each text, which nobody who wrote an answer could know, the
-sentences that say what it is for, and the reading of the verdict: theirs takes the first of [[A]]
-and [[B]] that occurs anywhere in the reply, so that an answer that is quoted can decide.
+sentences that say what it is for, and the reading of the verdict: theirs is A wherever [[A]] occurs
+in the reply, so that an answer that is quoted can decide.
 """
 
 from __future__ import annotations

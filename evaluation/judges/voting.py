@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from feedback.assignment import ShownTask, next_tasks
+from feedback.assignment import ShownTask, next_tasks, tasks_beside
 from feedback.intake import Answer, take
 from storage import seats
 from storage.annotators import add_annotator, find_annotator
@@ -91,6 +91,8 @@ class Judge:
     kind: Kind
     ballots: Callable[[Sequence[ShownTask]], Iterable[Ballot | Abstention]]
     """One for each task, in their order. Each is kept as soon as it comes."""
+    at_once: int = AT_ONCE
+    """Tasks leased together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +188,8 @@ def vote(
         progress: Told after each batch.
 
     Raises:
-        NotAllowed: The study is closed, or a service refuses the judge.
+        NotAllowed: The study is closed, asks for something else than choices, or a service refuses
+            the judge.
         InvalidOption: Another kind of annotator has the judge's name.
         ServiceFailed: A service that the judge asks does not answer.
     """
@@ -195,6 +198,11 @@ def vote(
     with database.write() as connection:
         if find_study(connection, study.id).closed is not None:
             raise NotAllowed(f"The study {study.name!r} is closed; it takes no more votes.")
+        if (form := study.plan.get("form", "pair")) != "pair":
+            raise NotAllowed(
+                f"Judges choose between two answers, and the study {study.name!r} asks for another"
+                f" form of task ({form}). Open one that asks for pairs."
+            )
         project = next(one for one in projects(connection) if one.id == study.project)
         annotator = find_annotator(connection, judge.name) or add_annotator(
             connection, judge.name, role=Role.PARTICIPANT, kind=judge.kind, now=now()
@@ -208,12 +216,14 @@ def vote(
 
     def open_tasks() -> list[ShownTask]:
         # Those without a vote stay leased until the end, so that they are asked about once.
-        leased = next_tasks(
+        # A simulated rater stands for a person, so it takes a person's place.
+        ask = tasks_beside if judge.kind is Kind.PROGRAM else next_tasks
+        leased = ask(
             database,
             annotator,
             project,
             study=study.id,
-            count=AT_ONCE + len(abstained),
+            count=judge.at_once + len(abstained),
             now=now(),
             rng=rng,
         )

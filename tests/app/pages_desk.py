@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from app.forms import label
 from storage import snapshots
 from storage.database import Database
 from storage.records import (
@@ -125,3 +126,26 @@ def refusal_of(data: list[Any]) -> str:
         assert set(one.get("props", one)) == {"__type__"}, one
     assert 'role="alert"' in data[-1]
     return str(data[-1])
+
+
+def uploaded(desk: Desk, file: Path) -> dict[str, Any]:
+    """A file as the browser hands it to a handler."""
+    reply = desk.client.post(
+        "/research/gradio_api/upload", files={"files": (file.name, file.read_bytes())}
+    )
+    assert reply.status_code == 200, reply.text
+    return {"path": reply.json()[0], "meta": {"_type": "gradio.FileData"}}
+
+
+def open_study(
+    desk: Desk, policy: str | None, others: list[str], files: Any = None, **typed: Any
+) -> list[Any]:
+    """Fill the form of the Studies page in and send it; options go by their names."""
+    handler = desk.handler("studies", "open_study")
+    values = {shown.label: shown.value for shown in handler.inputs}
+    asked, against, drop = list(values)[:3]
+    named = {label(name): value for name, value in {"title": "Strangers", **typed}.items()}
+    assert named.keys() <= values.keys(), f"no such option: {named.keys() - values.keys()}"
+    return desk.call(
+        handler, *(values | named | {asked: policy, against: others, drop: files}).values()
+    )

@@ -93,6 +93,7 @@ def test_a_task_shows_texts_and_nothing_that_tells_who_wrote_them(
             "progress",
             "qualification",
             "messages",
+            "completion",
         }
         for task in shown["tasks"]:
             assert set(task) == {"assignment", "type", "prompt", "responses", "qualifying"}
@@ -452,6 +453,8 @@ def test_the_interface_is_described_to_researchers(web: Web, mira: TestClient) -
             "messages/{message}/read",
             "known",
             "study/{code}/enter",
+            "study/{code}/begin",
+            "study/{code}/withdraw",
             "projects/{name}/export/{form}",
             "jobs/{job}/report",
             "studies/{study}/report",

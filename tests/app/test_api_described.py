@@ -30,6 +30,8 @@ DESCRIBED = [
     ("post", "/api/v1/known"),
     ("post", "/api/v1/score"),
     ("post", "/api/v1/study/{code}/enter"),
+    ("post", "/api/v1/study/{code}/begin"),
+    ("post", "/api/v1/study/{code}/withdraw"),
     ("get", "/api/v1/projects/{name}/export/{form}"),
     ("get", "/api/v1/jobs/{job}/report"),
     ("get", "/api/v1/studies/{study}/report"),

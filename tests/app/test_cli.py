@@ -381,7 +381,7 @@ def test_the_loop_by_hand(tandem: Command, judged: str, tmp_path: Path) -> None:
     assert tandem("import", answers, "--project", "next", "--json")["prompts"] == 3
 
     opened = tandem(
-        "study", "open", "--title", "Is it better?", "--policies", "ppo-1", "tiny",
+        "study", "open", "--title", "Is it better?", "--policies", "ppo-1",
         "--max-new-tokens", "6", "--temperature", "1.5", "--overlap", "1", "--json",
         "--project", "default",
     )  # fmt: skip
@@ -394,6 +394,34 @@ def test_the_loop_by_hand(tandem: Command, judged: str, tmp_path: Path) -> None:
     assert report["verdict"] in tandem("study", "report", opened["code"])
     (study,) = tandem("study", "list", "--json")["studies"]
     assert study["arms"] == ["ppo-1", "tiny"]
+
+
+def test_a_study_of_files_needs_no_model(tandem: Command, judged: str, tmp_path: Path) -> None:
+    tandem("import", judged)
+    rows = [{"instruction": f"Question {n}?"} for n in range(4)]
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text("\n".join(map(json.dumps, rows)))
+    files = []
+    for name in ("warm", "cold"):
+        path = tmp_path / f"{name}.json"
+        said = [row | {"output": f"{name} {n}", "generator": name} for n, row in enumerate(rows)]
+        path.write_text(json.dumps(said))
+        files.append(f"file:{path}")
+    options = ("study", "open", "--title", "t", "--question", "Which is warmer?", "--prompts")
+    opened = tandem(*options, str(asked), "--policies", *files, "--json")
+    assert tandem("judge", "longest", "--study", opened["code"], "--json")["votes"] == 4
+    tandem("study", "close", opened["code"])
+    told = tandem("study", "report", opened["code"])
+    report = tandem("study", "report", opened["code"], "--json")
+    assert report["comparisons"][0]["arm"] == "warm"
+    assert report["design"]["question"] == "Which is warmer?"
+    assert "  question: Which is warmer? (pair)\n" in told
+    assert f"  plan: {report['design']['digest']}\n" in told
+
+    asked.unlink()
+    assert "There is no file" in read_error(tandem, *options, str(asked), "--policies", *files)
+    queued = tandem(*options[:4], "--policies", *files, "--queue", "--json")
+    assert str(tmp_path) not in json.dumps(tandem("jobs", "show", queued["job"], "--json"))
 
 
 def test_a_model_from_a_file_needs_no_server(tandem: Command, judged: str, tmp_path: Path) -> None:

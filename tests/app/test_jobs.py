@@ -71,7 +71,12 @@ def test_new_models_are_numbered_past_those_that_are_still_being_made(workshop: 
         ("policy", "sft", {}, "snapshot: field required"),
         ("policy", "sft", {"snapshot": "feed"}, "no snapshot called 'feed'"),
         ("sample", "sample", {"policies": []}, "policies: tuple should have at least 1"),
-        ("study", "study", {"title": "t", "policies": ["a"]}, "policies.1: field required"),
+        (
+            "study",
+            "study",
+            {"title": "t", "policies": ["a"]},
+            "policies: a study compares at least two",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_before_it_is_queued(

@@ -193,10 +193,12 @@ def _train(page: Any) -> None:
 
 def _study(page: Any, context: Any) -> int:
     page.goto("/research/studies?project=garden")
-    for name, policy in (("Does this policy", "ppo-1"), ("answer better than this one?", "tiny")):
-        asked = page.get_by_label(name)
-        asked.fill(policy)
-        asked.press("Enter")
+    asked = page.get_by_label("Does this policy")
+    asked.fill("ppo-1")
+    asked.press("Enter")
+    # What it grew from is there by itself.
+    start = page.get_by_role("button", name="Remove tiny").or_(page.get_by_text("tiny", exact=True))
+    start.first.wait_for()
     page.get_by_label("Title").first.fill("Does it help?")
     page.get_by_role("button", name="Open the study").click()
     page.get_by_text("Queued.").wait_for()

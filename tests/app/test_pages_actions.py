@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from invented import Invented
-from pages_desk import Desk, refusal_of
+from pages_desk import Desk, open_study, refusal_of, uploaded
 
 from storage import jobs, snapshots
 from storage.judgements import record_submission
@@ -23,6 +22,7 @@ from storage.records import (
     SubmissionId,
 )
 from storage.tasks import lease, task, tasks
+from training.places import DEFAULT_BASE
 
 
 def test_a_file_becomes_prompts_tasks_and_later_a_snapshot(
@@ -38,7 +38,7 @@ def test_a_file_becomes_prompts_tasks_and_later_a_snapshot(
             for number in range(12)
         )
     )
-    upload = _uploaded(desk, source)
+    upload = uploaded(desk, source)
     told = desk.call(desk.handler("data", "bring_in"), upload, "detect", address=address)
     assert "12 prompts, 24 responses, 12 choices" in told[1]
     assert not Path(upload["path"]).exists(), "the upload stayed on the server"
@@ -59,7 +59,7 @@ def test_a_bad_file_is_refused_by_its_name_and_line_not_by_its_place(
     desk, _ = full_desk
     source = tmp_path / "broken.jsonl"
     source.write_text('{"prompt": "x", "chosen": 3, "rejected": "y"}\n')
-    upload = _uploaded(desk, source)
+    upload = uploaded(desk, source)
     sentence = refusal_of(desk.call(desk.handler("data", "bring_in"), upload, "detect"))
     assert "broken.jsonl, line 1" in sentence
     assert upload["path"] not in sentence
@@ -71,24 +71,15 @@ def test_policies_are_asked_and_studies_opened_through_the_queue(
     desk, invented = full_desk
     desk.opened("models")
     asked = desk.call(desk.handler("models", "send"), "Hello?", ["ppo-combined-1", "tiny"])
-    desk.opened("studies")
-    opened = desk.handler("studies", "open_study")
-    desk.call(opened, "ppo-combined-1", "tiny", "Strangers", "", 2)
+    assert "Queued" in open_study(desk, "ppo-combined-1", [DEFAULT_BASE], overlap=2)[0]
     with desk.database.read() as connection:
         sample = jobs.job(connection, asked[0])
         study = jobs.jobs(connection)[0]
     assert sample.config["prompts"] == [[{"role": "user", "content": "Hello?"}]]
     assert sample.config["keep"] is False
     assert (study.kind, study.config["title"], study.config["overlap"]) == ("study", "Strangers", 2)
+    assert study.config["policies"] == ["ppo-combined-1", DEFAULT_BASE]
     assert study.project == invented.project.id
-
-
-def _uploaded(desk: Desk, file: Path) -> dict[str, Any]:
-    reply = desk.client.post(
-        "/research/gradio_api/upload", files={"files": (file.name, file.read_bytes())}
-    )
-    assert reply.status_code == 200, reply.text
-    return {"path": reply.json()[0], "meta": {"_type": "gradio.FileData"}}
 
 
 def test_how_a_project_collects_is_shown_and_changed(full_desk: tuple[Desk, Invented]) -> None:

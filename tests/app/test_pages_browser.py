@@ -198,3 +198,16 @@ def test_a_study_is_closed_only_after_a_second_thought(installation: Installatio
     page.locator(".t-verdict").wait_for()
     assert not page.get_by_text("Link for participants").is_visible()
     page.context.close()
+
+
+def test_a_plan_says_what_its_votes_will_see_while_it_is_typed(installation: Installation) -> None:
+    page = installation.open(**SCREENS["phone"])
+    page.goto(f"{installation.address}/research/studies?project=everyday+questions")
+    page.get_by_text(re.compile(r"With \d+ votes \(8 prompts, 3 on each\)")).wait_for()
+    page.get_by_label(re.compile("^Overlap")).fill("9")
+    page.get_by_text("With 72 votes (8 prompts, 9 on each)").wait_for()
+    wide, seen = page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert wide <= seen
+    page.context.close()

@@ -63,3 +63,22 @@ def test_neither_the_name_nor_the_policies_are_on_the_page(web: Web) -> None:
         page = browser.get(f"/study/{study.code}").text
         assert not any(word in page for word in (study.name, "telling name", *ARMS, study.id))
         browser.post(f"/api/v1/study/{study.code}/enter", json={"consent": True})
+
+
+def test_a_study_asks_its_own_question_before_and_with_the_tasks(web: Web) -> None:
+    study = web.study(web.project())
+    asked = {"question": "Which is <b>kinder</b>?", "form": "ranking"}
+    own = replace(study, id=StudyId("own"), code="own-code", plan=asked)
+    usual = replace(study, id=StudyId("usual"), code="usual-code", plan={})
+    with web.database.write() as connection:
+        for one in (own, usual):
+            add_study(connection, one, key={})
+    page = web.browser().get("/study/own-code").text
+    assert "<h1>Which is &lt;b&gt;kinder&lt;/b&gt;?</h1>" in page
+    assert "Put them in order" in page
+    assert "<h1>Which answer is better?</h1>" in web.browser().get("/study/usual-code").text
+    for one, question in ((own, "Which is <b>kinder</b>?"), (usual, "")):
+        browser = web.browser()
+        browser.post(f"/api/v1/study/{one.code}/enter", json={"consent": True})
+        work = browser.get("/api/v1/tasks", params={"study": one.code}).json()
+        assert work["project"]["question"] == question

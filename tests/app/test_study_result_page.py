@@ -39,7 +39,7 @@ def desk(
         with opened.database.write() as connection:
             rosa = add_annotator(connection, "Rosa", role=Role.RESEARCHER, now=now)
             project = ensure_project(connection, "signals", now=now)
-        closed = three_arms(opened.database, project, now, share=0.67, judged=True)
+        closed = three_arms(opened.database, project, now, judged=True)
         still = three_arms(
             opened.database,
             project,
@@ -84,8 +84,8 @@ def test_a_closed_study_shows_all_there_is(desk: tuple[Desk, Annotator, Study, S
         "Excluded votes",
     ):
         assert words in text, words
-    # Few prompts of each kind, and no ratings: all the other figures.
-    assert len(figures) == len(DRAWN) - 2
+    # There are no ratings; all the other figures are there.
+    assert len(figures) == len(DRAWN) - 1
     assert text.index(found.result.verdict) < text.index("At equal length")
 
 
@@ -133,7 +133,7 @@ def web(database: Database, data_dir: Path, now: datetime, monkeypatch: pytest.M
 def test_researchers_download_the_report_and_the_package(web: Web, tmp_path: Path) -> None:
     with web.database.write() as connection:
         project = ensure_project(connection, "signals", now=web.now)
-    closed = three_arms(web.database, project, web.now, prompts=6, share=0.67, judged=True)
+    closed = three_arms(web.database, project, web.now, prompts=6, judged=True)
     still = three_arms(web.database, project, web.now, prompts=7, name="Early", close=False)
     rosa, mira = web.browser(web.person("Rosa", Role.RESEARCHER)), web.browser(web.person("Mira"))
     for what in ("report", "package"):

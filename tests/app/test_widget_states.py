@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from browsing import PHONE, WIDE, Open, press, remark, shown_answers
 from mocked import Mocked, task, text
+from served import Web
+
+from evaluation.studies import open_study
+from storage.prompts import prompts
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
@@ -268,3 +273,54 @@ def test_a_refused_skip_says_so_and_the_task_comes_again(unserved: Open) -> None
     press(page, "ArrowRight", "4", "Shift+Digit6", "Enter")
     page.wait_for_selector(".tandem[data-state=task]")
     assert page.inner_text("[data-part=prompt]") == prompt
+
+
+def test_a_study_asks_in_its_own_words_in_every_language(unserved: Open) -> None:
+    ranked = task(2, ["One", "Two", "Three"], kind="ranking")
+    mocked = Mocked(
+        unserved(), [task(1, kind="pair"), ranked], project={"question": "Which is <i>kinder</i>?"}
+    )
+    mocked.study = True
+    page = mocked.open()
+    assert said(page) == "Which is <i>kinder</i>?"
+    group = page.get_by_role("radiogroup", name="Which is <i>kinder</i>?")
+    sync_api.expect(group).to_be_visible()
+    press(page, "ArrowLeft", "Enter")
+    standing = page.locator("[data-part=standing]")
+    sync_api.expect(standing).to_contain_text("Which is <i>kinder</i>? Give each answer its place")
+    press(page, "1")
+    sync_api.expect(standing).to_have_text("Which is <i>kinder</i>? A")
+    press(page, "z")
+    speak(page, "de")
+    sync_api.expect(page.locator("[data-part=said]")).to_have_text("A ist etwas besser")
+    sync_api.expect(group).to_be_visible()
+
+
+def test_the_places_to_give_fill_their_row_where_no_inline_style_is_allowed(
+    visit: Open, running_web: Web
+) -> None:
+    project = running_web.project("ranked in a study", prompts=2)
+    with running_web.database.read() as connection:
+        asked = prompts(connection, project.id)
+    study = open_study(
+        running_web.database,
+        name="Three",
+        project=project,
+        arms={arm: [f"{arm} answer", f"{arm} reply"] for arm in ("one", "other", "third")},
+        prompts=asked,
+        overlap=1,
+        now=running_web.now,
+        rng=np.random.default_rng(0),
+        form="ranking",
+    )
+    page = visit(**WIDE)
+    page.goto(f"/study/{study.code}")
+    page.get_by_label("I have read this").check()
+    page.get_by_role("button").last.click()
+    page.wait_for_selector(".tandem[data-state=task]")
+    widths = page.evaluate(
+        "[...document.querySelectorAll('.rank .scale')].map(row => [row.offsetWidth,"
+        " [...row.querySelectorAll('label')].reduce((all, one) => all + one.offsetWidth, 0)])"
+    )
+    assert len(widths) == 3
+    assert all(whole - filled <= 4 for whole, filled in widths), widths

@@ -73,7 +73,7 @@ def three_arms(
         overlap: Votes on each pair of answers.
         close: Whether it is closed.
         share: Which part of the tasks people do.
-        judged: Whether a program takes the seats that people leave.
+        judged: Whether a program votes beside people.
         name: Of the study.
     """
     rng = np.random.default_rng(4)

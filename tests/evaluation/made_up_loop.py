@@ -23,7 +23,7 @@ from evaluation.report import (
     write_report,
 )
 from evaluation.statistics import Agreement, Estimate
-from evaluation.verdict import StudyVote, study_result
+from evaluation.verdict import PlanOfPair, StudyVote, study_result
 from storage.records import Kind
 
 
@@ -78,8 +78,9 @@ def made_up_loop(seed: int = 4) -> LoopReport:
         name="PPO against its start",
         arms=("PPO (combined)", "its start"),
         identical={("PPO (combined)", "its start"): ["p90"]},
-        planned=72,
+        plans={("PPO (combined)", "its start"): PlanOfPair(prompts=24, overlap=3)},
         still_open=False,
+        rng=rng,
     )
     return LoopReport(
         title="Tandem demo: the whole loop",

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from evaluation.judges import JUDGES, vote
 from evaluation.studies import open_study, results
+from feedback.assignment import LEASE, tasks_beside
+from feedback.intake import Answer, take
 from feedback.simulation import gold_quality
+from storage import seats, tables
 from storage.annotators import add_annotator, annotator_named
 from storage.database import Database
 from storage.errors import InvalidOption, JobCancelled, NotAllowed
 from storage.judgements import judgements
-from storage.projects import ensure_project
+from storage.projects import ensure_project, project_named
 from storage.prompts import add_prompts, prompt, responses_by_id
 from storage.recipes import RecipeConfig, find
 from storage.records import Kind, Message, Prompt, Role, Study
@@ -175,3 +180,70 @@ def test_every_judge_says_what_it_is_and_refuses_unknown_options(name: str) -> N
     needed = {field: "x" for field, how in recipe.config.model_fields.items() if how.is_required()}
     with pytest.raises(InvalidOption, match="there is no such option"):
         recipe.config.read({**needed, "colour": "red"})
+
+
+def people_vote(database: Database, study: Study, now: datetime, *, people: int) -> list[int]:
+    """Simulated raters stand for people: how many votes each could still give."""
+    return [run(database, study, "gold", now, seed=seed) for seed in range(people)]
+
+
+def test_programs_take_nobody_s_place_and_find_one_where_all_are_taken(
+    database: Database, study: Study, now: datetime
+) -> None:
+    assert run(database, study, "longest", now) == 12
+    assert people_vote(database, study, now, people=4) == [12, 12, 12, 0]
+    with database.write() as connection:
+        add_annotator(connection, "another", role=Role.PARTICIPANT, kind=Kind.PROGRAM, now=now)
+        other = annotator_named(connection, "another")
+        project = project_named(connection, study.project)
+    asked = {"study": study.id, "now": now, "rng": np.random.default_rng(0)}
+    first = tasks_beside(database, other, project, count=5, **asked)
+    assert len(first) == 5
+    # What it holds comes first; two programs sit at one task.
+    again = tasks_beside(database, other, project, count=20, **asked)
+    assert [one.assignment.id for one in again[:5]] == [one.assignment.id for one in first]
+    assert len(again) == 12
+    assert len({one.assignment.task for one in again}) == 12
+    with database.read() as connection:
+        free = [
+            row.free_seats
+            for row in connection.execute(
+                select(tables.tasks.c.free_seats).where(tables.tasks.c.study == study.id)
+            )
+        ]
+    assert free == [0] * 12
+
+
+def test_a_program_may_take_its_time_and_what_it_leaves_stays_as_it_was_shown(
+    database: Database, study: Study, now: datetime
+) -> None:
+    with database.write() as connection:
+        add_annotator(connection, "slow", role=Role.PARTICIPANT, kind=Kind.PROGRAM, now=now)
+        slow = annotator_named(connection, "slow")
+        project = project_named(connection, study.project)
+    asked = {"study": study.id, "count": 12, "rng": np.random.default_rng(0)}
+    held = tasks_beside(database, slow, project, now=now, **asked)
+    later = now + 3 * LEASE
+    assert people_vote(database, study, later, people=1) == [12]  # frees what ran out
+    answer = Answer(
+        submission=uuid.uuid4(), assignment=held[0].assignment.id, choice=1, interface="judge"
+    )
+    assert take(database, slow, answer, now=later).saved
+    with database.write() as connection:
+        seats.leave(connection, slow.id, project.id, study.id)
+    back = {one.assignment.id: one for one in tasks_beside(
+        database, slow, project, now=later, **asked
+    )}  # fmt: skip
+    assert back.keys() == {one.assignment.id for one in held[1:]}
+    assert all(back[one.assignment.id].responses == one.responses for one in held[1:])
+    assert people_vote(database, study, later, people=3) == [0, 12, 12]
+
+
+def test_a_program_sees_each_side_about_equally_often(
+    database: Database, study: Study, now: datetime
+) -> None:
+    assert run(database, study, "longest", now) == 12
+    with database.read() as connection:
+        kept = list(judgements(connection, study.project, study=study.id))
+    left = sum(one.comparisons[0].choice < 0 for one in kept)
+    assert 2 <= left <= 10  # fails by chance once in 150 draws, and the draw is fixed

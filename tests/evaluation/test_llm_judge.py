@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -190,7 +191,13 @@ def test_without_prices_there_are_tokens_and_no_cost(judge: Callable[..., Voting
 def test_as_many_requests_at_once_as_asked_for(
     server: FakeServer, judge: Callable[..., Voting], concurrency: int
 ) -> None:
-    server.delay = 0.02
+    together = threading.Barrier(concurrency, timeout=20)
+
+    def wait(asked: Mapping[str, Any]) -> Any:
+        together.wait()
+        return longer(asked)
+
+    server.say = wait
     assert judge(concurrency=concurrency).votes == 12
     assert server.most_at_once == concurrency
 

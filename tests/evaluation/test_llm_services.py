@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -140,6 +141,35 @@ def test_a_judge_that_stops_holds_no_seats(
     assert len(given) == 12
 
 
+def test_what_got_no_vote_does_not_stand_in_the_way_of_the_rest(
+    server: FakeServer, judge: Callable[..., Voting]
+) -> None:
+    server.say = lambda _: completion("no idea")
+    found = judge(concurrency=2)
+    assert (found.unparsable, len(server.asked)) == (12, 24)
+
+
+def test_after_a_refusal_nobody_tries_again(
+    server: FakeServer, judge: Callable[..., Voting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.02)
+    monkeypatch.setattr("openai._base_client.MAX_RETRY_DELAY", 0.02)
+    # The first task is refused, once all are under way; the others are tried a thousand times.
+    asked: list[str] = []
+
+    def mostly_busy(one: Mapping[str, Any]) -> Any:
+        asked.append(one["messages"][1]["content"])
+        return (401, {}) if asked[-1] == asked[0] and len(asked) > 30 else (500, {})
+
+    server.say = mostly_busy
+    with pytest.raises(NotAllowed):
+        judge(retries=20, concurrency=8)
+    time.sleep(0.2)
+    done = len(server.asked)
+    time.sleep(0.3)
+    assert len(server.asked) == done
+
+
 def test_cancelling_between_batches_keeps_votes_and_frees_seats(
     database: Database, study: Study, now: datetime, server: FakeServer
 ) -> None:
@@ -149,10 +179,13 @@ def test_cancelling_between_batches_keeps_votes_and_frees_seats(
 
         def log(self, line: str) -> None: ...
 
-    options = {"base_url": server.base_url, "llm": "m"}
+    options = {"base_url": server.base_url, "llm": "m", "concurrency": 2}
     with pytest.raises(JobCancelled):
-        let_vote(database, study, "llm", now, Stopped(), **options)
-    assert len(votes_of(database, study)) == 12
+        let_vote(database, study, "llm", now, progress=Stopped(), **options)
+    assert len(votes_of(database, study)) == 4
+    with database.read() as connection:
+        held = tables.assignments.c.seat.is_not(None) & tables.assignments.c.submitted.is_(None)
+        assert connection.execute(select(tables.assignments).where(held)).all() == []
 
 
 @pytest.mark.parametrize(

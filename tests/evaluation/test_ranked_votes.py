@@ -59,6 +59,12 @@ def test_a_circle_of_equal_majorities_leaves_all_in_one_place_unless_ties_are_br
     assert ranked_pairs(circle, tie_break="cab") == (("c",), ("a",), ("b",))
 
 
+def test_who_is_beaten_by_nobody_does_not_stand_above_a_circle() -> None:
+    # a, b and c beat each other 4 : 2 in a circle, and d is even with each of them.
+    circle = election(*((1, order) for order in ("dabc", "abcd", "dbca", "bcad", "dcab", "cabd")))
+    assert ranked_pairs(circle) == (("a", "b", "c", "d"),)
+
+
 def test_an_even_split_goes_to_the_earlier_answer_if_to_any() -> None:
     split = election((1, "ab"), (1, "ba"))
     assert ranked_pairs(split) == (("a", "b"),)
@@ -145,7 +151,7 @@ def test_a_tie_break_leaves_no_tie_and_agrees_with_trying_all_orders(
             ahead = support[number[one], number[other]] - support[number[other], number[one]]
             winner, loser = (one, other) if ahead >= 0 else (other, one)
             pairs.append((winner, loser, abs(ahead)))
-    pairs.sort(key=lambda each: (-each[2], tie_break.index(each[0]), -tie_break.index(each[1])))
+    pairs.sort(key=lambda each: (-each[2], tie_break.index(each[0])))
     best = max(
         permutations(ballots.answers),
         key=lambda order: [order.index(winner) < order.index(loser) for winner, loser, _ in pairs],

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
+from evaluation import strengths
 from evaluation.ranking import Ranking, ranking
 from storage.errors import InvalidData, InvalidOption, TooLittleData
 
@@ -382,6 +383,40 @@ def test_errors_clustered_both_ways_are_those_of_a_regression() -> None:
         assert each.strength.high - each.strength.value == pytest.approx(reach, rel=1e-6)
 
 
+@kinds
+def test_sums_over_many_small_prompts_are_those_of_plain_arrays(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(6)
+    votes = drawn(rng, models=8, votes=900, prompts=300, unlike=1.0, tie=0.5, side=0.3)
+    monkeypatch.setattr(strengths, "DENSE", 10**9)
+    plain = ranking(*votes, **options)
+    monkeypatch.setattr(strengths, "DENSE", 0)
+    few = ranking(*votes, **options)
+    same(few, plain)
+    for one, other in (
+        (few.side, plain.side),
+        (few.ties_between_equals, plain.ties_between_equals),
+    ):
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=1e-9)
+
+
+@kinds
+def test_with_one_vote_on_each_prompt_clusters_are_independent_votes(
+    options: dict[str, Any],
+) -> None:
+    rng = np.random.default_rng(6)
+    first, second, score, _ = drawn(rng, models=4, votes=300, tie=0.5, side=0.3)
+    davidson = options.get("ties") == "davidson"
+    votes = strengths.Votes(first, second, score, models=4, side=options.get("side_effect", False))
+    found = strengths.maximum(votes, davidson=davidson)
+    clustered = strengths.clustered(votes, found, np.arange(300), davidson=davidson)
+    loose = strengths.independent(votes, found, davidson=davidson)
+    assert clustered == pytest.approx(loose * 300 / 299, abs=1e-12)
+
+
 def test_davidsons_errors_are_those_of_its_derivatives_by_finite_differences() -> None:
     first, second, score, prompt = drawn(
         np.random.default_rng(4), models=3, votes=400, prompts=40, unlike=0.7, tie=0.8
@@ -452,7 +487,7 @@ def covered(
 
 def test_intervals_cover_the_strengths_of_independent_votes() -> None:
     truth = np.linspace(-1, 1, 5)
-    assert 0.93 <= covered(lambda rng: drawn(rng, prompts=60), truth, 400) <= 0.97
+    assert 0.93 <= covered(lambda rng: drawn(rng, prompts=60), truth, 200) <= 0.97
 
 
 @pytest.mark.parametrize("options", [{}, {"ties": "davidson"}], ids=["half", "davidson"])
@@ -463,10 +498,37 @@ def test_intervals_cover_where_answers_to_a_prompt_are_alike(options: dict[str, 
         return drawn(rng, models=4, votes=800, prompts=80, unlike=1.0, tie=0.7)
 
     rng = np.random.default_rng(1)
-    endless = drawn(rng, models=4, votes=2_000_000, prompts=1_000_000, unlike=1.0, tie=0.7)
+    endless = drawn(rng, models=4, votes=1_000_000, prompts=500_000, unlike=1.0, tie=0.7)
     values = by_name(ranking(*endless, **options))
     truth = np.array([values[str(each)] for each in range(4)])
-    assert 0.93 <= covered(draw, truth, 400, **options) <= 0.97
+    assert 0.93 <= covered(draw, truth, 200, **options) <= 0.97
+
+
+def test_intervals_about_other_prompts_and_raters_cover_and_those_about_prompts_do_not() -> None:
+    def draw(rng: np.random.Generator, votes: int, prompts: int, raters: int) -> list[Any]:
+        """Strengths differ from prompt to prompt and from rater to rater."""
+        first = rng.integers(3, size=votes)
+        second = (first + rng.integers(1, 3, size=votes)) % 3
+        prompt, rater = rng.integers(prompts, size=votes), rng.integers(raters, size=votes)
+        here = 0.7 * rng.standard_normal((prompts, 3))[prompt]
+        here += 0.7 * rng.standard_normal((raters, 3))[rater] + [-1, 0, 1]
+        at = np.arange(votes)
+        won = rng.random(votes) < special.expit(here[at, first] - here[at, second])
+        return [first, second, won.astype(float), prompt, rater]
+
+    rng = np.random.default_rng(3)
+    *endless, _ = draw(rng, 1_000_000, 500_000, 500_000)
+    truth = by_name(ranking(*endless))
+    inside = np.zeros(2)
+    for _ in range(200):
+        *votes, rater = draw(rng, 1500, 60, 40)
+        for kind, raters in enumerate((rater, None)):
+            inside[kind] += sum(
+                each.strength.low <= truth[each.model] <= each.strength.high
+                for each in ranking(*votes, raters=raters).standings
+            )
+    assert 0.93 <= inside[0] / 600 <= 0.97
+    assert inside[1] / 600 < 0.92
 
 
 def test_intervals_that_ignore_prompts_do_not_cover() -> None:

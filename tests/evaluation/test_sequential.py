@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from evaluation.sequential import (
     MEANS,
     Look,
+    chance_at_end,
     chance_to_decide,
     confidence_sequence,
     ever_rich,
 )
+from evaluation.statistics import win_rate
 from storage.errors import InvalidData, InvalidOption, TooLittleData
 
 Floats = NDArray[np.float64]
@@ -273,6 +275,36 @@ def test_a_mean_that_turns_leaves_the_interval_as_it_was() -> None:
     assert looks[-1].estimate.low == looks[99].estimate.low
 
 
+# The end of a study
+
+
+def test_the_end_of_a_study_that_has_all_its_votes_is_the_planned_interval() -> None:
+    rng = np.random.default_rng(5)
+    seen = set()
+    for _ in range(40):
+        scores = rng.choice([0, 0.5, 1], size=30, p=[0.25, 0.15, 0.6])
+        planned = win_rate(scores, range(30))
+        decided = not planned.low <= 0.5 <= planned.high
+        chance = chance_at_end(scores, range(30), budget=30, rng=rng, runs=3)
+        assert chance == float(decided)
+        seen.add(decided)
+    assert seen == {True, False}
+
+
+def test_the_chance_at_the_end_is_that_of_a_plain_loop() -> None:
+    scores = [1, 1, 0, 1, 0.5, 1, 0, 1, 1, 0] * 2
+    rng, found = np.random.default_rng(0), []
+    for _ in range(1000):
+        whole = [*scores, *rng.choice(scores, size=20)]
+        end = win_rate(whole, range(40))
+        found.append(not end.low <= 0.5 <= end.high)
+    chance = chance_at_end(scores, range(20), budget=40, rng=np.random.default_rng(1), runs=4000)
+    assert chance == pytest.approx(np.mean(found), abs=0.05)
+    # The planned look at the end sees more than looks that may be taken at any time.
+    early = chance_to_decide(scores, range(20), budget=40, rng=np.random.default_rng(1))
+    assert early < chance < 1
+
+
 # Refusals
 
 
@@ -302,5 +334,6 @@ def test_an_incomplete_study_is_refused() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(TooLittleData, match="at least 2 complete prompts; there is 1"):
         chance_to_decide([1], ["a"], budget=5, rng=rng)
-    with pytest.raises(InvalidOption, match="3 prompts are complete already"):
-        chance_to_decide([1, 0, 1], range(3), budget=2, rng=rng)
+    for chance in (chance_to_decide, chance_at_end):
+        with pytest.raises(InvalidOption, match="3 prompts are complete already"):
+            chance([1, 0, 1], range(3), budget=2, rng=rng)

@@ -128,7 +128,7 @@ def test_a_study_that_everybody_votes_alike_in_is_won_with_an_honest_interval(
         "PPO beats its start: 100 % [83, 100] of 60 votes over 20 prompts (3 people). Decided."
     )
     assert (found.votes, found.participants, found.simulated) == (60, 3, False)
-    assert doubts(found) == []
+    assert [doubt.split(";")[0] for doubt in doubts(found)] == ["3 people voted"]
     # Sides are drawn at random: outside of this less than once in 20,000 runs.
     left = sum(task.responses[0].startswith("A good") for task in seen)
     assert 14 <= left <= 46
@@ -186,7 +186,10 @@ def test_an_open_study_is_sealed_and_an_early_look_says_so(
     assert early.win_rate.value == 1
     assert any(doubt.startswith("Early look: 40 of 60 planned votes") for doubt in early.warnings)
     close(database, study, now)
-    assert doubts(results(database, study)) == ["Closed early: 40 of 60 planned votes were given."]
+    assert [doubt.split(",")[0].split(";")[0] for doubt in doubts(results(database, study))] == [
+        "2 people voted",
+        "Closed early: 40 of 60 planned votes were given",
+    ]
 
 
 def test_votes_on_fewer_than_two_prompts_are_too_little(

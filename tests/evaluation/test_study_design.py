@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
+from evaluation.judges import JUDGES, vote
 from evaluation.studies import StudyResult, open_study, results
 from evaluation.study_plan import frozen, plan_digest
 from evaluation.study_tasks import standing_for
@@ -22,7 +23,7 @@ from feedback.intake import Answer, take
 from storage import studies, tables
 from storage.annotators import add_annotator
 from storage.database import Database
-from storage.errors import InvalidData, InvalidOption
+from storage.errors import InvalidData, InvalidOption, NotAllowed
 from storage.projects import ensure_project
 from storage.prompts import add_prompts, responses
 from storage.records import Project, Prompt, Role, Split, Study
@@ -424,3 +425,11 @@ def test_a_design_that_cannot_be_put_to_people_is_refused(
 ) -> None:
     with pytest.raises(InvalidOption, match=problem):
         opened(**changes)
+
+
+def test_judges_that_choose_do_not_vote_where_answers_are_ranked(
+    opened: Callable[..., Study], database: Database, now: datetime
+) -> None:
+    longest = JUDGES["longest"]
+    with pytest.raises(NotAllowed, match=r"asks for another form of task \(ranking\)"):
+        vote(database, opened(form="ranking"), longest, longest.config.read({}), now=now)

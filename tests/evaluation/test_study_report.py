@@ -208,13 +208,13 @@ def test_the_methods_say_how_the_study_was_done(record: StudyRecord) -> None:
     for sentence in (
         "We compared Combined, Preference only and SFT on 20 prompts in a blinded study.",
         (
-            "Asked “Which answer is better?”, participants saw two answers to a prompt side by side,"
-            " and also rated each of them from 1 to 7."
+            "Asked “Which answer is better?”, participants saw two answers to a prompt side by"
+            " side, and also rated each of them from 1 to 7."
         ),
         "Each pair of answers was to be judged by 3 participants, 174 votes in all.",
         (
-            "174 votes by 10 people came between 14 March 2026 and 16 March 2026; 60 of them compared"
-            " Combined with Preference only"
+            "174 votes by 10 people came between 14 March 2026 and 16 March 2026; 60 of them"
+            " compared Combined with Preference only"
         ),
         "(prompts: 2 for Preference only and SFT) nobody was asked",
         (
@@ -223,7 +223,7 @@ def test_the_methods_say_how_the_study_was_done(record: StudyRecord) -> None:
         ),
         "corrected for 3 pairs of arms by Holm's method; intervals are not corrected.",
         "The study was planned to end when every task had all its votes.",
-        "Excluded were none but votes that were taken back.",
+        "Excluded were votes that were taken back, and those of people who withdrew.",
         f"(SHA-256 {record.study.plan['digest']})",
         "All figures were computed with Tandem 1.2.3.",
     ):

@@ -1,4 +1,4 @@
-"""Win rates for other prompts and other raters at once: laws, values by hand, statsmodels, cover."""
+"""Win rates for other prompts and raters at once: laws, values by hand, statsmodels, cover."""
 
 from __future__ import annotations
 

@@ -68,6 +68,9 @@ def test_the_open_ones_stand_in_front_whatever_happens(desk: Desk, seed: int) ->
                 )
         if rng.random() < 0.2:
             desk.lease(ann, 1, study=study.id, later=later)
+        if rng.random() < 0.1:
+            with desk.database.write() as connection:
+                seats.leave(connection, ann.id, desk.project.id, None)
         check(desk.database)
         check(desk.database, study.id)
 
@@ -78,3 +81,23 @@ def test_known_items_stand_in_no_line(desk: Desk) -> None:
     check(desk.database)
     with desk.database.read() as connection:
         assert connection.scalar(select(line.length(desk.project.id, None))) == 2
+
+
+def test_whoever_leaves_gives_back_what_they_hold_and_nothing_else(desk: Desk) -> None:
+    ann, bea = desk.people(2)
+    study = desk.study()
+    desk.tasks(3, study=study.id)
+    desk.tasks(2)
+    first, *rest = desk.lease(ann, 3, study=study.id)
+    desk.lease(ann, 2)
+    desk.send(desk.answer(first))
+    assert desk.lease(bea, 3, study=study.id) == []
+    with desk.database.write() as connection:
+        seats.leave(connection, ann.id, desk.project.id, study.id)
+    check(desk.database)
+    check(desk.database, study.id)
+    assert len(desk.lease(ann, 2)) == 2  # outside of the study all is as it was
+    assert {one.task for one in desk.lease(bea, 1, study=study.id)} < {one.task for one in rest}
+    # What is left may be had again, as it was shown before.
+    (again,) = desk.lease(ann, 3, study=study.id)
+    assert (again.id, again.shown) in {(one.id, one.shown) for one in rest}

@@ -13,10 +13,10 @@ from desk import MINUTE, Desk
 from sqlalchemy import select
 
 from storage import studies, tables, tasks
-from storage.drawing import WIDEST_IMBALANCE
 from storage.errors import InvalidData, NotFound
 from storage.given import given
 from storage.records import AssignmentId, Kind, ProjectId, ResponseId, Task, TaskId
+from storage.sides import WIDEST_IMBALANCE
 
 
 def free_seats(desk: Desk) -> dict[str, int]:

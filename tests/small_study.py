@@ -55,12 +55,19 @@ def small_study(
 
 
 def let_vote(
-    database: Database, study: Study, name: str, now: datetime, progress: Any = None, **options: Any
+    database: Database,
+    study: Study,
+    name: str,
+    now: datetime,
+    *,
+    progress: Any = None,
+    sides: int = 0,
+    **options: Any,
 ) -> Voting:
-    """Let a judge vote, as the command does."""
+    """Let a judge vote, as the command does; `sides` draws other sides for the answers."""
     recipe = JUDGES[name]
     config = recipe.config.read(options)
-    return vote(database, study, recipe, config, now=lambda: now, progress=progress)
+    return vote(database, study, recipe, config, now=lambda: now, seed=sides, progress=progress)
 
 
 def votes_of(database: Database, study: Study) -> list[Judgement]:

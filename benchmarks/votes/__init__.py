@@ -1,0 +1,1 @@
+"""The parts of statistics.py: made-up votes, the sides, and what each takes."""

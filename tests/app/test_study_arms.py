@@ -1,0 +1,660 @@
+"""Who answers in a study: registered policies with their starts, imported answers, endpoints."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.answer_files import answers_to, keep_answers, keep_prompts, kept_prompts
+from app.arms import AnswersArm, EndpointArm, ModelArm, read_arm
+from app.endpoints import Asking, endpoint_answers, key_for
+from app.queue import enqueue
+from app.sources import start_of
+from app.study_arms import refuse_paths, starts_left_out
+from app.work import perform
+from storage import models
+from storage.database import Database
+from storage.errors import (
+    InvalidData,
+    InvalidOption,
+    JobCancelled,
+    NotAllowed,
+    NotFound,
+    StorageFailed,
+    TandemError,
+    TooLittleData,
+)
+from storage.projects import ensure_project
+from storage.prompts import add_prompts, prompts_by_id, responses
+from storage.prompts import prompts as stored_prompts
+from storage.recipes import Silent
+from storage.records import Model, ModelId, Project, Prompt, Split
+from storage.settings import Settings
+from storage.studies import close_study, study, study_key
+from training.sampling_config import SamplingConfig
+
+
+@dataclass
+class FakeEndpoint:
+    """A server of chat completions in this process, and what it was asked."""
+
+    address: str
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
+    broken: list[int] = field(default_factory=list)
+    """Statuses to answer with before it works."""
+    reply: Callable[[str], Any] = "Answer to {}".format
+    at_once: int = 0
+    most_at_once: int = 0
+    pause: float = 0.0
+
+    def arm(self, name: str = "served-1") -> str:
+        return f"openai:{name}@{self.address}"
+
+
+@contextmanager
+def fake_endpoint() -> Iterator[FakeEndpoint]:
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with lock:
+                fake.asked.append({"path": self.path, **body})
+                fake.keys.append(self.headers["Authorization"])
+                fake.headers.append(dict(self.headers.items()))
+                fake.at_once += 1
+                fake.most_at_once = max(fake.most_at_once, fake.at_once)
+                status = fake.broken.pop(0) if fake.broken else 200
+            time.sleep(fake.pause)
+            text = fake.reply(body["messages"][-1]["content"])
+            said = {"choices": [{"message": {"role": "assistant", "content": text}}]}
+            raw = json.dumps(text if isinstance(text, dict) else said).encode()
+            with lock:
+                fake.at_once -= 1
+            self.send_response(status)
+            if status in (301, 307):
+                self.send_header("Location", "http://127.0.0.1:9/stolen")
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    fake = FakeEndpoint(f"http://127.0.0.1:{server.server_port}/v1")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield fake
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[FakeEndpoint]:
+    with fake_endpoint() as fake:
+        yield fake
+
+
+@pytest.fixture
+def settings(data_dir: Path) -> Settings:
+    return Settings(data_dir=data_dir, device="cpu")
+
+
+@pytest.fixture
+def project(database: Database, now: datetime) -> Project:
+    with database.write() as connection:
+        return ensure_project(connection, "held out", now=now)
+
+
+@pytest.fixture
+def prompts(database: Database, project: Project) -> list[Prompt]:
+    made = [Prompt.of(project.id, f"Question number {n}?") for n in range(60)]
+    chosen = [prompt for prompt in made if prompt.split is Split.TEST][:6]
+    with database.write() as connection:
+        add_prompts(connection, chosen)
+    return sorted(chosen, key=lambda prompt: prompt.id)
+
+
+@pytest.fixture
+def register(database: Database, settings: Settings, now: datetime) -> Callable[..., Model]:
+    def add(name: str, *, purpose: Any = "policy", **config: Any) -> Model:
+        folder = settings.folder("models", name)
+        model = Model(
+            id=ModelId(f"id of {name}"),
+            name=name,
+            purpose=purpose,
+            recipe="ppo",
+            base="tiny",
+            folder=str(folder.relative_to(settings.data_dir.resolve())),
+            config=config,
+            created=now,
+        )
+        with database.write() as connection:
+            models.add_model(connection, model)
+        return model
+
+    return add
+
+
+@pytest.fixture
+def queue(
+    database: Database, settings: Settings, project: Project, now: datetime
+) -> Callable[..., Any]:
+    def add(*policies: str, **more: Any) -> Any:
+        return enqueue(
+            database,
+            settings,
+            kind="study",
+            recipe="study",
+            config={"title": "t", "policies": list(policies), **more},
+            project=project.id,
+            now=now,
+        )
+
+    return add
+
+
+@pytest.fixture
+def open_one(
+    database: Database, settings: Settings, queue: Callable[..., Any]
+) -> Callable[..., Any]:
+    def work(*policies: str, recorded: bool = True, **more: Any) -> Any:
+        result = perform(
+            queue(*policies, **more),
+            database=database,
+            settings=settings,
+            progress=Silent(),
+            recorded=recorded,
+        )
+        with database.read() as connection:
+            return study(connection, result["study"])
+
+    return work
+
+
+def answer_file(folder: Path, prompts: list[Prompt], name: str, text: str = "Imported") -> Path:
+    path = folder / f"{name}.jsonl"
+    lines = [
+        {"prompt": one.messages[0]["content"], "response": f"{text} {n}"}
+        for n, one in enumerate(prompts)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def arms_texts(database: Database, made: Any, now: datetime) -> dict[str, dict[str, str]]:
+    """Each arm's answers by prompt, once the study is closed."""
+    with database.write() as connection:
+        close_study(connection, made.id, now)
+        key = study_key(connection, made.id)
+        known = responses(connection, made.plan["prompts"])
+    found: dict[str, dict[str, str]] = {arm: {} for arm in made.arms}
+    for prompt, given in known.items():
+        for one in given:
+            found[key[one.id]][prompt] = one.text
+    return found
+
+
+# --- How an arm is written ---
+
+
+@pytest.mark.parametrize(
+    ("written", "arm"),
+    [
+        ("ppo-1", ModelArm(label="ppo-1")),
+        ("HuggingFaceTB/SmolLM2", ModelArm(label="HuggingFaceTB/SmolLM2")),
+        (
+            "answers:gpt-4 (v2)@0123456789abcdef",
+            AnswersArm(label="gpt-4 (v2)", digest="0123456789abcdef"),
+        ),
+        (
+            "openai:gpt-4o@https://api.openai.com/v1/",
+            EndpointArm(label="gpt-4o", address="https://api.openai.com/v1"),
+        ),
+        (
+            "openai:@cf/meta/llama@http://[::1]:8000/v1",
+            EndpointArm(label="@cf/meta/llama", address="http://[::1]:8000/v1"),
+        ),
+    ],
+)
+def test_an_arm_is_read_from_one_word(written: str, arm: Any) -> None:
+    assert read_arm(written) == arm
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("file:/etc/passwd", "imported before"),
+        ("answers:me@../../etc/passwd", "answers:NAME@DIGEST"),
+        ("answers:0123456789abcdef", "answers:NAME@DIGEST"),
+        ("openai:gpt-4", "openai:NAME@http"),
+        ("openai:gpt-4@file:///etc/passwd", "openai:NAME@http"),
+        ("openai:gpt-4@gopher://x/1", "openai:NAME@http"),
+        ("openai:gpt-4@http:///v1", "a host and a path"),
+        ("openai:gpt-4@http://host:x/v1", "no address"),
+        ("openai:gpt-4@http://host/v1?key=secret", "a host and a path"),
+        ("openai:gpt-4\n@http://host/v1", "openai:NAME@http|printable"),
+        ("  ", "printable"),
+        ("", "printable"),
+    ],
+)
+def test_what_is_no_arm_is_refused(written: str, problem: str) -> None:
+    with pytest.raises(InvalidOption, match=problem):
+        read_arm(written)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(InvalidOption, match="no password") as refusal:
+        read_arm("openai:m@https://me:hunter2@host/v1")
+    assert "hunter2" not in str(refusal.value)
+
+
+# --- The start of a policy ---
+
+
+def test_what_a_policy_grew_from_is_an_arm_by_itself(
+    register: Callable[..., Model], queue: Callable[..., Any], database: Database
+) -> None:
+    register("sft-1", base="tiny")
+    ppo = register("ppo-1", start="sft-1")
+    assert queue("ppo-1").config["policies"] == ["ppo-1", "sft-1"]
+    assert queue(ppo.id, "org/other").config["policies"] == ["ppo-1", "org/other", "sft-1"]
+    # The start of another arm needs no start of its own.
+    assert queue("sft-1", "ppo-1").config["policies"] == ["sft-1", "ppo-1"]
+    assert queue("sft-1").config["policies"] == ["sft-1", "tiny"]
+    with database.read() as connection:
+        assert start_of(connection, "org/other") is None
+        assert starts_left_out(connection, ["ppo-1", "org/other"]) == ["sft-1"]
+
+
+def test_leaving_the_start_out_needs_a_reason_which_is_kept(
+    register: Callable[..., Model], queue: Callable[..., Any]
+) -> None:
+    register("ppo-1", start="tiny")
+    kept = queue("ppo-1", "org/other", without_start="It only repeats itself.").config
+    assert kept["policies"] == ["ppo-1", "org/other"]
+    assert kept["without_start"] == "It only repeats itself."
+    with pytest.raises(InvalidOption, match="no start is left out here"):
+        queue("ppo-1", "tiny", without_start="Because.")
+
+
+@pytest.mark.parametrize(
+    ("policies", "more", "problem"),
+    [
+        (["org/one"], {}, "at least two"),
+        (["org/one", "org/one"], {}, "a name of its own"),
+        (["org/one", "openai:org/one@http://h/v1"], {}, "a name of its own"),
+        (["org/one", "org/two"], {"form": "ranking"}, "3 to 8 arms"),
+        (["org/one", "org/two"], {"key_variable": "MY_KEY"}, "no endpoint"),
+        (["org/one", "org/two"], {"question": "a\nb"}, "one line"),
+        (["org/one", "org/two"], {"key_variable": "TANDEM_DATABASE_URL"}, "key_variable"),
+        (["org/one", "org/two"], {"prompts": "../../secret"}, "prompts"),
+        (["reward-1", "org/two"], {}, "reward model, and a policy model is needed"),
+    ],
+)
+def test_a_study_that_cannot_be_is_not_queued(
+    register: Callable[..., Model],
+    queue: Callable[..., Any],
+    policies: list[str],
+    more: dict[str, Any],
+    problem: str,
+) -> None:
+    register("reward-1", purpose="reward")
+    with pytest.raises(InvalidOption, match=problem):
+        queue(*policies, **more)
+
+
+def test_answers_that_were_not_imported_are_refused_when_queued(queue: Callable[..., Any]) -> None:
+    with pytest.raises(NotFound, match="imported file"):
+        queue("org/one", "answers:me@0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc", "../models", ".", "a/b/c", "tests", "~/x", "C:\\x", "a b"]
+)
+def test_a_page_may_not_name_folders_of_the_server(
+    database: Database, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tests").mkdir()
+    with database.read() as connection, pytest.raises(NotAllowed, match="may not name a folder"):
+        refuse_paths(connection, ["org/one", name])
+
+
+def test_a_page_may_name_what_is_registered_public_or_a_start(
+    database: Database, register: Callable[..., Model]
+) -> None:
+    register("ppo-1", start="/models/of/ours")
+    with database.read() as connection:
+        refuse_paths(
+            connection,
+            ["ppo-1", "/models/of/ours", "org/one", "tiny", "openai:m@http://h/v1"],
+        )
+
+
+# --- Imported answers ---
+
+
+def test_answers_are_matched_to_prompts_by_their_text(
+    settings: Settings, prompts: list[Prompt], tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.jsonl"
+    rows = [
+        {"prompt": f" {prompts[2].messages[0]['content']}\n", "response": "Third"},
+        {"prompt": [dict(turn) for turn in prompts[1].messages], "response": "Second"},
+        {"prompt": prompts[0].messages[0]["content"], "response": ""},
+        {"prompt": "Something else?", "response": "Nobody asked"},
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    written = keep_answers(settings, path)
+    arm = read_arm(written)
+    assert isinstance(arm, AnswersArm)
+    assert arm.label == "mine"
+    path.unlink()  # what was imported is kept
+    assert answers_to(settings, arm, prompts[:3]) == ["", "Second", "Third"]
+    with pytest.raises(InvalidData) as refusal:
+        answers_to(settings, arm, prompts)
+    assert "mine has no answer to 3 of 6 prompts" in str(refusal.value)
+    assert all(repr(one.messages[0]["content"]) in str(refusal.value) for one in prompts[3:])
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+def test_outputs_of_alpaca_eval_are_read(
+    settings: Settings, prompts: list[Prompt], tmp_path: Path, suffix: str
+) -> None:
+    rows = [
+        {
+            "dataset": "helpful_base",
+            "instruction": one.messages[0]["content"],
+            "output": f"Out {n}",
+            "generator": "gpt4_turbo",
+        }
+        for n, one in enumerate(prompts)
+    ]
+    path = tmp_path / f"model_outputs.{suffix}"
+    path.write_text(json.dumps(rows) if suffix == "json" else "\n".join(map(json.dumps, rows)))
+    arm = read_arm(keep_answers(settings, path))
+    assert arm.label == "gpt4_turbo"
+    assert isinstance(arm, AnswersArm)
+    assert answers_to(settings, arm, prompts) == [f"Out {n}" for n in range(6)]
+    assert keep_answers(settings, path) == keep_answers(settings, path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ([{"response": "x"}], "line 1: there is no prompt"),
+        ([{"prompt": "a?"}], "line 1: there is no answer"),
+        ([{"prompt": "a?", "response": 3}], "line 1: there is no answer"),
+        ([{"prompt": "a", "output": "1"}, {"prompt": "a ", "output": "2"}], "line 2: .*another"),
+        (
+            [{"prompt": "a?", "output": "1", "generator": "m"},
+             {"prompt": "b?", "output": "2", "generator": "n"}],
+            "holds answers of m, n",
+        ),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_arm_is_refused_with_its_line(
+    settings: Settings, tmp_path: Path, rows: list[dict[str, Any]], problem: str
+) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(InvalidData, match=problem):
+        keep_answers(settings, path)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "[1]", "[", "\x00"])
+def test_a_json_file_holds_one_list_of_objects(
+    settings: Settings, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(InvalidData, match=r"bad\.json"):
+        keep_answers(settings, path)
+    with pytest.raises(InvalidData, match="cannot be read"):
+        keep_answers(settings, tmp_path / "none.json")
+
+
+def test_two_files_make_a_study_in_which_nobody_runs_a_model(
+    database: Database,
+    *,
+    settings: Settings,
+    prompts: list[Prompt],
+    open_one: Callable[..., Any],
+    tmp_path: Path,
+    now: datetime,
+) -> None:
+    arms = [
+        keep_answers(settings, answer_file(tmp_path, prompts, name, text=name)) for name in "ab"
+    ]
+    made = open_one(*arms, question="Which is kinder?", form="pair_with_ratings")
+    assert made.arms == ("a", "b")
+    assert made.plan["question"] == "Which is kinder?"
+    assert made.plan["origins"] == {"a": {"source": arms[0]}, "b": {"source": arms[1]}}
+    texts = arms_texts(database, made, now)
+    assert texts["a"] == {one.id: f"a {n}" for n, one in enumerate(prompts)}
+    assert texts["b"] == {one.id: f"b {n}" for n, one in enumerate(prompts)}
+
+
+def test_prompts_may_come_from_a_file(
+    database: Database,
+    settings: Settings,
+    project: Project,
+    open_one: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    asked = [Prompt.of(project.id, f"From a file, {n}?") for n in range(5)]
+    path = tmp_path / "prompts.jsonl"
+    rows = [{"instruction": one.messages[0]["content"]} for one in asked]
+    path.write_text("\n".join(map(json.dumps, [*rows, rows[0]])))
+    named = keep_prompts(settings, path)
+    assert kept_prompts(settings, named, project.id) == asked
+    arms = [keep_answers(settings, answer_file(tmp_path, asked, name, text=name)) for name in "ab"]
+    few = keep_answers(settings, answer_file(tmp_path, asked[:2], "few"))
+    with pytest.raises(InvalidData, match="no answer to 3 of 5 prompts"):
+        open_one(arms[0], few, prompts=named)
+    with database.read() as connection:
+        assert stored_prompts(connection, project.id) == []
+    made = open_one(*arms, prompts=named, limit=4)
+    assert made.plan["prompts"] == [one.id for one in asked[:4]]
+    training = sum(one.split is Split.TRAIN for one in asked[:4])
+    assert made.plan["training_prompts"] == training
+    with database.read() as connection:
+        assert len(prompts_by_id(connection, made.plan["prompts"])) == 4
+    path.write_text(json.dumps(rows[0]))
+    with pytest.raises(TooLittleData, match="at least 2 prompts; the file has 1"):
+        open_one(*arms, prompts=keep_prompts(settings, path))
+
+
+# --- Endpoints ---
+
+CONFIG = SamplingConfig(temperature=0.25, top_p=0.5, max_new_tokens=33, seed=5)
+PATIENT = Asking(concurrency=2, retries=2)
+
+
+def ask(endpoint: FakeEndpoint, prompts: list[Prompt], **changes: Any) -> list[str]:
+    arm = read_arm(endpoint.arm())
+    assert isinstance(arm, EndpointArm)
+    how: dict[str, Any] = {"asking": PATIENT, "key": None, "progress": Silent()}
+    return endpoint_answers(arm, [one.messages for one in prompts], CONFIG, **(how | changes))
+
+
+def test_an_endpoint_answers_every_prompt_in_order(
+    endpoint: FakeEndpoint, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, f"secret {name}")
+    endpoint.pause = 0.02
+    assert ask(endpoint, prompts, key="k-1") == [
+        f"Answer to {one.messages[0]['content']}" for one in prompts
+    ]
+    assert set(endpoint.keys) == {"Bearer k-1"}
+    assert not any("secret" in json.dumps(headers) for headers in endpoint.headers)
+    assert endpoint.most_at_once == 2
+    first = endpoint.asked[0]
+    assert first["path"] == "/v1/chat/completions"
+    assert (first["model"], first["temperature"], first["top_p"]) == ("served-1", 0.25, 0.5)
+    assert (first["max_tokens"], first["seed"]) == (33, 5)
+    assert first["messages"][0]["role"] == "user"
+
+
+def test_what_passes_is_tried_again_and_what_stays_is_refused_in_words(
+    endpoint: FakeEndpoint, prompts: list[Prompt]
+) -> None:
+    endpoint.broken = [503, 429]
+    assert len(ask(endpoint, prompts[:1], asking=Asking(concurrency=1, retries=2))) == 1
+    assert len(endpoint.asked) == 3
+    endpoint.broken = [503]
+    with pytest.raises(StorageFailed, match="refused with status 503"):
+        ask(endpoint, prompts[:1], asking=Asking(concurrency=1, retries=0))
+    endpoint.broken = [401]
+    with pytest.raises(StorageFailed, match=r"status 401 \(it wants a key"):
+        ask(endpoint, prompts[:1])
+
+
+def test_an_endpoint_leads_nowhere_else(endpoint: FakeEndpoint, prompts: list[Prompt]) -> None:
+    endpoint.broken = [307]
+    with pytest.raises(StorageFailed, match="refused with status 307"):
+        ask(endpoint, prompts[:1], key="secret")
+
+
+def test_nobody_at_the_address_is_said(prompts: list[Prompt]) -> None:
+    gone = FakeEndpoint("http://127.0.0.1:9/v1")
+    with pytest.raises(StorageFailed, match=r"served-1 at .* cannot be reached"):
+        ask(gone, prompts[:1], asking=Asking(concurrency=1, retries=0))
+
+
+@pytest.mark.parametrize("said", [{"choices": []}, {"error": "no"}, {"choices": [{}]}, {}])
+def test_a_reply_that_is_no_completion_is_refused(
+    endpoint: FakeEndpoint, prompts: list[Prompt], said: dict[str, Any]
+) -> None:
+    endpoint.reply = lambda _: said
+    with pytest.raises(StorageFailed, match="something else than a chat completion"):
+        ask(endpoint, prompts[:1])
+
+
+def test_after_a_failure_or_a_cancel_no_more_is_asked(
+    endpoint: FakeEndpoint, prompts: list[Prompt]
+) -> None:
+    class Impatient(Silent):
+        def report(self, *_: object, **__: object) -> None:
+            raise JobCancelled("The job was cancelled.")
+
+    with pytest.raises(JobCancelled):
+        ask(endpoint, prompts, asking=Asking(concurrency=1, retries=0), progress=Impatient())
+    assert len(endpoint.asked) <= 2
+    endpoint.asked.clear()
+    endpoint.broken = [400]
+    with pytest.raises(StorageFailed):
+        ask(endpoint, prompts, asking=Asking(concurrency=1, retries=0))
+    assert len(endpoint.asked) <= 2
+
+
+@pytest.mark.parametrize(
+    ("said", "bound", "key"),
+    [
+        ("sk-abc", False, "sk-abc"),
+        ("host:8000=sk-abc other.example=sk-d", False, "sk-abc"),
+        ("host:8000=sk-abc", True, "sk-abc"),
+        ("HOST:8000=sk=abc==", True, "sk=abc=="),
+        ("other.example=sk-d", True, None),
+        ("localhost=sk-d", True, None),
+    ],
+)
+def test_a_key_goes_to_its_own_host(said: str, *, bound: bool, key: str | None) -> None:
+    arm = EndpointArm(label="m", address="http://host:8000/v1")
+    assert key_for(arm, "MY_KEY", {"MY_KEY": said}, bound=bound) == key
+    assert key_for(arm, "", {}, bound=True) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "bound", "problem"),
+    [
+        ("", False, "no such variable"),
+        ("sk-abc", True, "say which host a key is for, as in host:8000=KEY"),
+        ("sk-abc sk-def", False, "say which host"),
+    ],
+)
+def test_a_key_that_could_go_elsewhere_is_refused_and_not_told(
+    said: str, *, bound: bool, problem: str
+) -> None:
+    arm = EndpointArm(label="m", address="http://host:8000/v1")
+    with pytest.raises(InvalidOption, match=problem) as refusal:
+        key_for(arm, "MY_KEY", {"MY_KEY": said}, bound=bound)
+    assert "sk-" not in str(refusal.value)
+
+
+def test_a_study_of_an_endpoint_keeps_its_address_and_never_its_key(
+    database: Database,
+    *,
+    settings: Settings,
+    prompts: list[Prompt],
+    open_one: Callable[..., Any],
+    endpoint: FakeEndpoint,
+    tmp_path: Path,
+    now: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = endpoint.address.split("/")[2]
+    monkeypatch.setenv("SERVED_KEY", f"{host}=sk-very-secret")
+    endpoint.reply = lambda asked: "" if asked == prompts[0].messages[0]["content"] else "Served\0."
+    file = keep_answers(settings, answer_file(tmp_path, prompts, "a"))
+    made = open_one(endpoint.arm(), file, key_variable="SERVED_KEY", concurrency=3, retries=0)
+    assert set(endpoint.keys) == {"Bearer sk-very-secret"}
+    assert made.arms == ("served-1", "a")
+    assert made.plan["origins"]["served-1"]["source"] == endpoint.arm()
+    texts = arms_texts(database, made, now)["served-1"]
+    assert texts.pop(prompts[0].id) == "(The model gave an empty answer.)"
+    assert set(texts.values()) == {"Served\ufffd."}
+    kept = b"".join(one.read_bytes() for one in settings.data_dir.rglob("*") if one.is_file())
+    kept += b"".join(one.read_bytes() for one in tmp_path.rglob("tandem.sqlite*"))
+    assert b"served-1" in kept
+    assert b"very-secret" not in kept
+
+
+def test_a_worker_sends_no_key_that_is_bound_to_no_host_and_the_foreground_does(
+    settings: Settings,
+    *,
+    prompts: list[Prompt],
+    open_one: Callable[..., Any],
+    endpoint: FakeEndpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SERVED_KEY", "sk-of-the-server")
+    file = keep_answers(settings, answer_file(tmp_path, prompts, "a"))
+    with pytest.raises(InvalidOption, match="which host a key is for"):
+        open_one(endpoint.arm(), file, key_variable="SERVED_KEY")
+    assert endpoint.asked == []
+    open_one(endpoint.arm(), file, key_variable="SERVED_KEY", recorded=False)
+    assert set(endpoint.keys) == {"Bearer sk-of-the-server"}
+
+
+def test_a_missing_answer_is_refused_before_an_endpoint_is_paid(
+    settings: Settings,
+    prompts: list[Prompt],
+    open_one: Callable[..., Any],
+    endpoint: FakeEndpoint,
+    tmp_path: Path,
+) -> None:
+    file = keep_answers(settings, answer_file(tmp_path, prompts[:4], "a"))
+    with pytest.raises(TandemError, match="a has no answer to 2 of 6 prompts"):
+        open_one(endpoint.arm(), file)
+    assert endpoint.asked == []
