@@ -168,6 +168,7 @@ def by_length(votes: Sequence[StudyVote], result: StudyResult) -> go.Figure | No
         title="Win rate by difference in length",
         x_title=_fitting("characters by which {} is longer", first.arm),
     )
+    figure.update_xaxes(ticklabelstandoff=5)
     figure.update_yaxes(range=[0, 1.01], **QUARTERS)
     return figure
 

@@ -85,7 +85,7 @@ def outcome(result: StudyResult) -> go.Figure:
         marks={"at equal length": level} if known else None,
     )
     if not all(one.planned for one in pairs):
-        figure.update_xaxes(title_text="win rate of the one named first, interval of any look")
+        figure.update_xaxes(title_text="win rate, interval of any look")
     figure.update_layout(height=max(FIGURE_HEIGHT, figure.layout.height))
     return _whole_scale(figure)
 

@@ -120,12 +120,12 @@ def _votes(record: StudyRecord) -> list[str]:
     counting = votes_that_count(record.votes)
     first_day, last_day = (f"{day:%-d %B %Y}" for day in (study.opened, study.closed) if day)
     days = f"on {first_day}" if first_day == last_day else f"between {first_day} and {last_day}"
+    bad = number(first.both_bad) if first.both_bad else "none"
     found = [
         (
             f"{_count(len(counting), 'vote')} by {participants(counting)} came {days};"
             f" {number(first.votes)} of them compared {first.arm} with {first.opponent}"
-            f" ({_count(first.ties, 'tie')}, of which {number(first.both_bad)} said that both"
-            " answers are bad)."
+            f" ({_count(first.ties, 'tie')}, of which {bad} said that both answers are bad)."
         )
     ]
     same = [

@@ -115,7 +115,7 @@ def design(record: StudyRecord) -> Markup:
     """How the study was set up and who took part, with the digest of its plan."""
     told = dict(facts_of(record))
     digest = told.pop(DIGEST, "")
-    frozen = Markup('<p class="t-summary">{}: {}</p>').format(DIGEST, code(digest))
+    frozen = Markup('<p class="t-summary t-digest">{}: {}</p>').format(DIGEST, code(digest))
     people = record.result.people
     said = Markup('<p class="t-summary">{}</p>')
     return joined(

@@ -111,7 +111,8 @@ def three_arms(
         key = studies.study_key(connection, study.id, for_totals=True)
     each = round(share * prompts * 3 * overlap / people)
     with database.write() as connection:
-        for voter in voters:
+        # Nobody gets a task twice, so that some are left over for who comes again.
+        for voter in [*voters, *(voters if share == 1 else ())]:
             held = lease(
                 connection,
                 voter.id,

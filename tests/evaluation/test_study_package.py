@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 from made_study import ARMS, made_study
 
+from evaluation.counted_study import counted
+from evaluation.participants import ParticipantFacts
 from evaluation.study_package import (
     differences,
     main,
@@ -20,11 +23,12 @@ from evaluation.study_package import (
     study_package,
     write_package,
 )
-from evaluation.study_plan import plan_digest
+from evaluation.study_plan import frozen, plan_digest
 from evaluation.study_reading import reading
 from evaluation.study_record import StudyRecord
 from evaluation.votes import read_votes
 from evaluation.votes_report import votes_report
+from feedback.participation import Participation
 from storage.errors import InvalidData, NotAllowed, NotFound
 from storage.records import Kind
 
@@ -190,6 +194,41 @@ def test_the_script_in_the_package_counts_again(folder: Path) -> None:
         check=False,
     )
     assert (run.returncode, run.stdout) == (0, "The votes give the same result.\n"), run.stderr
+
+
+def test_what_participants_wrote_about_themselves_is_in_no_file(tmp_path: Path) -> None:
+    plain = made_study(prompts=8, arms=ARMS[:2], judge=None)
+    asked = Participation(about_you=("Your town?", "Do you write code? | yes | no"))
+    plan = frozen({**plain.study.plan, "participation": asked.model_dump(mode="json")})
+    people = ParticipantFacts(
+        agreed=11,
+        finished=10,
+        withdrew=1,
+        checks=1,
+        passed=10,
+        failed=0,
+        unchecked=0,
+        failed_votes=0,
+        failed_are_left_out=True,
+        about={"Your town?": {"Little Snoring": 1}, "Do you write code?": {"yes": 7, "no": 3}},
+    )
+    result = counted(
+        plain.votes, (), name=plain.study.name, arms=ARMS[:2], plan=plan, still_open=False
+    )
+    record = replace(
+        plain,
+        study=replace(plain.study, plan=plan),
+        result=replace(result, people=people),
+    )
+    folder = unpacked(record, tmp_path)
+    whole = "".join(path.read_text() for path in folder.rglob("*.*"))
+    assert "Little Snoring" not in whole
+    assert "Do you write code?: yes 7, no 3." in (folder / "report.html").read_text()
+    assert (
+        "11 people agreed to take part, 10 finished, 1 withdrew."
+        in (folder / "methods.txt").read_text()
+    )
+    assert differences(folder) == []
 
 
 def test_an_open_study_is_not_packed(tmp_path: Path) -> None:
