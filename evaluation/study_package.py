@@ -23,8 +23,6 @@ from storage.errors import InvalidData, NotFound
 from storage.files import write_file
 from storage.records import Kind
 
-DATED = (1980, 1, 1, 0, 0, 0)
-"""Of every file in the package: the earliest that a zip file can say."""
 CLOSE = 1e-12
 """Two numbers that differ by less, absolutely or relatively, are the same."""
 NOT_FROM_VOTES = "people"
@@ -113,7 +111,7 @@ def write_package(record: StudyRecord, path: Path, *, software: str) -> None:
     files = study_package(record, software=software)
     with write_file(path) as unfinished, zipfile.ZipFile(unfinished, "w") as packed:
         for name, content in files.items():
-            entry = zipfile.ZipInfo(name, date_time=DATED)
+            entry = zipfile.ZipInfo(name)  # dated 1980, whenever it is written
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             packed.writestr(entry, content)

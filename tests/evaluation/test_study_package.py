@@ -26,6 +26,7 @@ from evaluation.study_package import (
 from evaluation.study_plan import frozen, plan_digest
 from evaluation.study_reading import reading
 from evaluation.study_record import StudyRecord
+from evaluation.study_report import study_html
 from evaluation.votes import read_votes
 from evaluation.votes_report import votes_report
 from feedback.participation import Participation
@@ -223,6 +224,7 @@ def test_what_participants_wrote_about_themselves_is_in_no_file(tmp_path: Path) 
     folder = unpacked(record, tmp_path)
     whole = "".join(path.read_text() for path in folder.rglob("*.*"))
     assert "Little Snoring" not in whole
+    assert "Little Snoring" not in study_html(record, reading(record), software=SOFTWARE)
     assert "Do you write code?: yes 7, no 3." in (folder / "report.html").read_text()
     assert (
         "11 people agreed to take part, 10 finished, 1 withdrew."

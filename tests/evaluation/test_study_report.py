@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations
 
 import pytest
 from made_study import ARMS, made_study
 
 from evaluation.compared_arms import StudyVote
 from evaluation.study_methods import methods, participants
-from evaluation.study_reading import examples, reading
+from evaluation.study_reading import examples, reading, study_ranking
 from evaluation.study_record import StudyRecord
 from evaluation.study_report import study_html
+from evaluation.verdict import votes_that_count
 from storage.errors import NotAllowed
 from storage.records import Kind
 
@@ -102,14 +104,15 @@ def test_three_arms_have_places_and_two_have_none(record: StudyRecord, page: Pag
 
 
 def test_identical_answers_pull_the_arms_together_in_the_ranking() -> None:
-    apart, alike = (reading(made_study(identical=n)).ranking for n in (0, 10))
-    assert apart is not None
-    assert alike is not None
-    gaps = [
-        found.standings[-2].strength.value - found.standings[-1].strength.value
-        for found in (apart, alike)
-    ]
-    assert gaps[1] < gaps[0]
+    votes = votes_that_count(made_study().votes)
+    pairs = list(combinations(ARMS, 2))
+    gaps = []
+    for same in ([], [f"same {n}" for n in range(20)]):
+        found, _ = study_ranking(votes, arms=ARMS, identical=dict.fromkeys(pairs, same))
+        assert found is not None
+        gaps.append(found.standings[0].strength.value - found.standings[-1].strength.value)
+    # Twenty prompts of ties beside twenty of votes.
+    assert gaps[1] == pytest.approx(gaps[0] / 2, rel=0.05)
 
 
 def test_an_arm_that_never_won_has_no_strength_and_the_report_says_why() -> None:
@@ -182,6 +185,7 @@ def test_an_open_study_has_no_report_and_no_examples() -> None:
 def test_a_study_that_was_closed_early_tells_the_interval_of_any_look_and_no_p_value() -> None:
     early = made_study(voted=0.6)
     text = page_of(early).text
+    assert html_of(early).count('<td class="number"><span class="hint">–</span></td>') == 3
     first = early.result.comparisons[0]
     assert first.told != first.win_rate
     assert str(first.told) in text
