@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import FileResponse
@@ -17,13 +17,18 @@ from starlette.background import BackgroundTask
 from app import shown
 from app.ablation import REPORT
 from app.access import Access, needs_fetch
+from app.version import SOFTWARE
 from feedback.known_items import make_known
-from storage import jobs
+from storage import jobs, studies
 from storage.database import Database
 from storage.errors import NotFound
+from storage.files import write_text
 from storage.projects import project_named
 from storage.records import Annotator, Purpose, Role, SubmissionId
 from storage.settings import Settings
+
+if TYPE_CHECKING:
+    from evaluation.study_record import StudyRecord
 
 
 def research(
@@ -66,6 +71,30 @@ def research(
             place, media_type="text/html", filename=f"{found.recipe}-{found.id[:8]}.html"
         )
 
+    @router.get("/studies/{study}/report", dependencies=[researcher], response_class=FileResponse)
+    def study_report(study: str) -> FileResponse:
+        """Download the report of a closed study, as one HTML file."""
+        from evaluation.study_reading import reading
+        from evaluation.study_report import study_html
+
+        record = _closed_study(database, study)
+        page = study_html(record, reading(record), software=SOFTWARE)
+        with _scratch(settings) as folder:
+            place = folder / "report.html"
+            write_text(place, page)
+        return _sent(folder, place, f"study-{record.study.id[:8]}.html", "text/html")
+
+    @router.get("/studies/{study}/package", dependencies=[researcher], response_class=FileResponse)
+    def package(study: str) -> FileResponse:
+        """Download all that a closed study rests on, people under pseudonyms, as a zip file."""
+        from evaluation.study_package import write_package
+
+        record = _closed_study(database, study)
+        with _scratch(settings) as folder:
+            place = folder / "package.zip"
+            write_package(record, place, software=SOFTWARE)
+        return _sent(folder, place, f"study-{record.study.id[:8]}.zip", "application/zip")
+
     @router.post("/known", dependencies=[Depends(needs_fetch)])
     def make_known_item(
         said: shown.KnownItem, annotator: Annotator = researcher
@@ -83,6 +112,25 @@ def research(
         return shown.KnownKept(task=task.id, saved=new)
 
     return router
+
+
+def _closed_study(database: Database, study: str) -> StudyRecord:
+    """A study with its key; an open one is refused."""
+    from evaluation.study_record import study_record
+
+    with database.read() as connection:
+        found = studies.study(connection, study)
+    return study_record(database, found)
+
+
+def _sent(folder: Path, place: Path, name: str, media_type: str) -> FileResponse:
+    """A file that is sent and then removed with its folder."""
+    return FileResponse(
+        place,
+        media_type=media_type,
+        filename=name,
+        background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True),
+    )
 
 
 @contextmanager

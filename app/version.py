@@ -11,3 +11,7 @@ def tandem_version() -> str:
         return version("tandem-rlhf")
     except PackageNotFoundError:
         return "from source, not installed"
+
+
+SOFTWARE = f"Tandem {tandem_version()}"
+"""What reports say that they were made with."""

@@ -17,8 +17,9 @@ from evaluation.chance import permutation_test
 from evaluation.intervals import Estimate, enough_raters
 from evaluation.length_control import length_controlled_win_rate
 from evaluation.prediction_powered import prediction_powered_win_rate
-from evaluation.sequential import chance_at_end, chance_to_decide, confidence_sequence
+from evaluation.sequential import chance_at_end, chance_to_decide
 from evaluation.statistics import win_rate
+from evaluation.study_looks import looks
 from storage.errors import NoConvergence, TooLittleData
 from storage.records import Kind
 
@@ -231,7 +232,7 @@ def compare(
         planned=not still_open and (plan is None or len(ballots.scores) >= plan.votes),
         p_value=permutation_test(whole.scores, whole.prompts, rng=rng),
         chance_to_decide=None,
-        with_judges=None if judged is None else _with_judges(ballots, judged, confidence),
+        with_judges=_with_judges(ballots, judged, confidence) if judged else None,
     )
     if not still_open or plan is None or found.decided:
         return found
@@ -272,27 +273,18 @@ def disputed(votes: Sequence[StudyVote], pair: Pair) -> list[tuple[str, Counter[
 def _any_time(
     ballots: Ballots, identical: int, plan: PlanOfPair | None, confidence: float
 ) -> Estimate | None:
-    """The win rate by the confidence sequence; None before any prompt has all its votes.
-
-    Which prompts have identical answers was known before the first vote, so they move the mean of
-    the others towards 1/2 by their share and add nothing to learn.
-    """
+    """The win rate by the confidence sequence; None before any prompt has all its votes."""
     try:
-        looks = confidence_sequence(
+        found = looks(
             ballots.scores,
             ballots.prompts,
-            overlap=None if plan is None else plan.overlap,
+            identical=identical,
+            overlap=plan.overlap if plan else None,
             confidence=confidence,
         )
     except TooLittleData:
         return None
-    last, share = looks[-1].estimate, identical / (identical + len(set(ballots.prompts)))
-    value, low, high = (
-        (1 - share) * each + share / 2 for each in (last.value, last.low, last.high)
-    )
-    # Prompts that come in no random order can leave the mean outside: then less is claimed.
-    low, high = min(low, value), max(high, value)
-    return Estimate(value, low, high, confidence, last.n)
+    return found[-1].estimate
 
 
 def _chance_to_decide(

@@ -29,6 +29,7 @@ def rendered(template: str, **content: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"duration": _duration, "bytes": _bytes, "number": "{:,}".format}
+    environment.filters["unbroken"] = _unbroken
     return environment.get_template(template).render(
         # Safe: the library's own file, and figures that `_drawn` writes as escaped JSON.
         plotly=Markup(get_plotlyjs()),  # noqa: S704
@@ -45,6 +46,11 @@ def _drawn(figure: go.Figure, label: str) -> Markup:
         '<div class="figure" role="img" aria-label="{}" style="min-height:{}px">'
         '<script type="application/json">{}</script></div>'
     ).format(label, figure.layout.height, content)
+
+
+def _unbroken(text: str) -> str:
+    """A sentence in which no number is parted from its sign of percent."""
+    return text.replace(" %", "\u00a0%")
 
 
 def _duration(seconds: float) -> str:

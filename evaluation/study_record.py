@@ -4,34 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
-
+from evaluation.compared_arms import Pair, PlanOfPair, StudyVote
+from evaluation.counted_study import counted, identical_in, plans_in
 from evaluation.participants import participant_facts
 from evaluation.study_plan import design_of
-from evaluation.study_ratings import arm_ratings
-from evaluation.study_revealing import revealing_doubt
+from evaluation.study_ratings import StudyRating, study_ratings
 from evaluation.study_tasks import standing_for
 from evaluation.study_votes import study_votes
-from evaluation.verdict import (
-    Pair,
-    PlanOfPair,
-    StudyResult,
-    StudyVote,
-    study_result,
-    votes_that_count,
-)
+from evaluation.verdict import StudyResult
+from storage.annotators import annotators
 from storage.database import Database
 from storage.errors import NotAllowed
 from storage.judgements import judgements
 from storage.prompts import prompts_by_id, responses_by_id
-from storage.records import Prompt, PromptId, Response, ResponseId, Study
+from storage.records import Kind, Prompt, PromptId, Response, ResponseId, Study
 from storage.studies import study as find_study
 from storage.studies import study_key
 
-SEED = 0
-"""Of what p-values and the interval of the agreement rest on: the same votes, the same result."""
+JUDGE = "judge: "
+"""What the names of programs that vote begin with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,25 +34,22 @@ class StudyRecord:
     result: StudyResult
     votes: tuple[StudyVote, ...]
     """In the order in which they came."""
+    ratings: tuple[StudyRating, ...]
+    """Where participants were asked to rate."""
     key: Mapping[ResponseId, str]
     """The arm that wrote each response."""
     prompts: Mapping[PromptId, Prompt]
     responses: Mapping[ResponseId, Response]
 
     @property
+    def still_open(self) -> bool:
+        """Whether this is an early look, of which only totals may be shown."""
+        return self.study.closed is None
+
+    @property
     def plans(self) -> dict[Pair, PlanOfPair]:
         """What was planned for each pair of arms."""
-        return plans_of(self.study.plan)
-
-
-def plans_of(plan: Mapping[str, Any]) -> dict[Pair, PlanOfPair]:
-    """What a study's plan asked for on each pair of arms."""
-    return {
-        (one["arms"][0], one["arms"][1]): PlanOfPair(
-            prompts=len(plan["prompts"]) - len(one["prompts"]), overlap=plan["overlap"]
-        )
-        for one in plan["identical"]
-    }
+        return plans_in(self.study.plan)
 
 
 def study_record(database: Database, study: Study, *, peek: bool = False) -> StudyRecord:
@@ -91,47 +80,35 @@ def study_record(database: Database, study: Study, *, peek: bool = False) -> Stu
         ]
         prompts = prompts_by_id(connection, map(PromptId, current.plan["prompts"]))
         responses = responses_by_id(connection, key)
-    plan, design = current.plan, design_of(current.plan)
-    identical: dict[Pair, list[PromptId]] = {
-        (one["arms"][0], one["arms"][1]): one["prompts"] for one in plan["identical"]
-    }
-    ranked = design.form == "ranking"
+        programs = {
+            one.pseudonym: one.name.removeprefix(JUDGE)
+            for one in annotators(connection)
+            if one.kind is Kind.PROGRAM
+        }
+    # A program needs no pseudonym, and a reader wants to know which one it was.
+    said = [replace(one, annotator=programs.get(one.annotator, one.annotator)) for one in said]
+    ranked = design_of(current.plan).form == "ranking"
     votes = study_votes(
         said,
         key,
-        standing_for=standing_for(current.arms, identical) if ranked else {},
+        standing_for=standing_for(current.arms, identical_in(current.plan)) if ranked else {},
         lengths={id_: len(response.text) for id_, response in responses.items()},
         prompt_kinds={id_: prompt.tags for id_, prompt in prompts.items()},
     )
-    found = study_result(
+    ratings = study_ratings(said, key)
+    result = counted(
         votes,
+        ratings,
         name=current.name,
         arms=current.arms,
-        identical=identical,
-        plans=plans_of(plan),
+        plan=current.plan,
         still_open=current.closed is None,
-        rng=np.random.default_rng(SEED),
-        training_prompts=plan["training_prompts"],
-        confidence=plan["confidence"],
-    )
-    doubt = revealing_doubt(
-        votes_that_count(votes),
-        arms=current.arms,
-        identical=identical,
-        revealing=plan.get("revealing", {"rule": "flag", "prompts": []}),
-        whole=found.win_rate,
-    )
-    result = replace(
-        found,
-        design=design,
-        people=people,
-        ratings=arm_ratings(said, key, arms=current.arms, confidence=plan["confidence"]),
-        warnings=(*found.warnings, *([doubt] if doubt else [])),
     )
     return StudyRecord(
         study=current,
-        result=result,
+        result=replace(result, people=people),
         votes=tuple(votes),
+        ratings=tuple(ratings),
         key=key,
         prompts=prompts,
         responses=responses,

@@ -137,6 +137,34 @@ def report(
         note(f"warning: {warning}")
 
 
+@study.command
+def package(
+    name: StudyName,
+    /,
+    *,
+    output: Annotated[Path, Parameter(help="The zip file to write.")],
+    home: InHome,
+    as_json: AsJson = False,
+) -> None:
+    """Write all that a closed study rests on into a zip file, with code that counts it again.
+
+    Plan, key, votes, answers, result, report and figures; people are in it under pseudonyms.
+    """
+    from app.version import SOFTWARE
+    from evaluation.study_package import write_package
+    from evaluation.study_record import study_record
+    from storage import studies
+
+    with home.open() as (_, database):
+        with database.read() as connection:
+            found = studies.study(connection, name)
+        write_package(study_record(database, found), output, software=SOFTWARE)
+    if as_json:
+        tell_json({"study": found.id, "code": found.code, "package": str(output)})
+    else:
+        tell(f"The study {found.name!r} is in {output}.")
+
+
 def _tell_design(design: StudyDesign) -> None:
     tell(f"  question: {design.question} ({design.form})")
     if design.without_start:

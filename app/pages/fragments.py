@@ -192,36 +192,6 @@ def interval(
     )
 
 
-def forest(rows: Iterable[tuple[str, Mapping[str, Any]]], *, ends: tuple[str, str]) -> Markup:
-    """Win rates as intervals on one scale from 0 to 100 %, with the line of no difference.
-
-    Args:
-        rows: What is compared, and its estimate as fractions.
-        ends: What the two ends of the scale mean.
-    """
-    drawn = joined(
-        Markup(
-            '<span>{}</span><span class="t-strip" aria-hidden="true"><i class="t-reference"'
-            ' style="left:50%"></i><i class="t-range" style="left:{:.2f}%;right:{:.2f}%"></i>'
-            '<i class="t-dot" style="left:{:.2f}%"></i></span>'
-            '<span class="t-range-text"><b>{:.0f} %</b> <small>{:.0f} to {:.0f}</small></span>'
-        ).format(
-            name,
-            100 * estimate["low"],
-            100 - 100 * estimate["high"],
-            100 * estimate["value"],
-            100 * estimate["value"],
-            100 * estimate["low"],
-            100 * estimate["high"],
-        )
-        for name, estimate in rows
-    )
-    return Markup(
-        '<div class="t-forest">{}<div class="t-scale"><span>{}</span><span>50 %: no difference'
-        "</span><span>{}</span></div></div>"
-    ).format(drawn, *ends)
-
-
 def progress(step: int, total: int | None, *, running: bool) -> Markup:
     """How far a job is, as a bar. Without a known end the bar only says that it moves."""
     if not total:

@@ -16,6 +16,7 @@ from app.pages.fragments import (
     empty,
     heading,
     html,
+    joined,
     lines,
     link,
     notice,
@@ -24,9 +25,11 @@ from app.pages.fragments import (
 )
 from app.pages.frame import simulated
 from app.pages.runs import jobs_running
-from app.pages.study_result import result_card
+from app.pages.study_result import background, design, numbers, verdict, ways_out
 from app.pages.visit import Guard, Visit
-from evaluation.studies import results
+from evaluation.study_figures import DRAWN, drawn
+from evaluation.study_reading import reading
+from evaluation.study_record import study_record
 from feedback.participation import Participation
 from storage import jobs, studies
 from storage.database import Database
@@ -39,6 +42,8 @@ from storage.tasks import tasks
 ASK_FIRST = """(...values) => {
     if (!confirm('Close the study for good? It takes no more votes then.')) throw new Error('kept');
     return values; }"""
+FIRST = 2
+"""Figures that stand above the numbers: who won, and as votes came in."""
 EVERY = 8.0
 """Seconds between two looks at votes and jobs."""
 
@@ -60,7 +65,14 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         address = gr.Textbox(
             label="Link for participants", buttons=["copy"], interactive=False, max_lines=1
         )
-        outcome = html()
+        said = html()
+        places = list(DRAWN.values())
+        with gr.Row(elem_classes=["t-figures", "t-filled"]):
+            first = [_place(name) for name in places[:FIRST]]
+        counted = html()
+        with gr.Row(elem_classes=["t-figures", "t-filled"]):
+            further = [_place(name) for name in places[FIRST:]]
+        rest = html()
         with gr.Row(elem_classes="t-actions"):
             peek = gr.Button("Look early", visible=False)
             close = gr.Button("Close the study", variant="stop", visible=False)
@@ -69,7 +81,8 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             guard, page, settings, lists=lists, redraw=lambda visit: _lists(visit, database)
         )
     timer = gr.Timer(EVERY)
-    screen = [*lists, held, place, shown, address, outcome, peek, close]
+    outcome = [said, *first, counted, *further, rest]
+    screen = [*lists, held, place, shown, address, *outcome, peek, close]
 
     def show(visit: Visit) -> list[Any]:
         return _screen(visit, database, settings, early=False)
@@ -132,16 +145,16 @@ def _screen(visit: Visit, database: Database, settings: Settings, *, early: bool
     study = _chosen(visit, database)
     hidden = gr.update(visible=False)
     if study is None:
-        return [*_lists(visit, database), "", hidden, "", "", "", hidden, hidden]
+        return [*_lists(visit, database), "", hidden, "", "", *_only(""), hidden, hidden]
     still_open = study.closed is None
-    found = _outcome(study, database) if early or not still_open else _sealed()
+    found = _outcome(study, database) if early or not still_open else _only(_sealed())
     return [
         *_lists(visit, database),
         study.id,
         gr.update(visible=True),
         _facts(study, visit),
         gr.update(value=f"{settings.address}/study/{study.code}", visible=still_open),
-        found,
+        *found,
         gr.update(visible=still_open and not early),
         gr.update(visible=still_open),
     ]
@@ -217,10 +230,38 @@ def _sealed() -> Markup:
     )
 
 
-def _outcome(study: Study, database: Database) -> Markup:
-    """The verdict in a sentence, the interval, the numbers behind it, and what to doubt."""
+def _outcome(study: Study, database: Database) -> list[Any]:
+    """The verdict in a sentence, its figures and numbers, and of a closed study all the rest."""
     try:
-        found = results(database, study, peek=study.closed is None)
+        record = study_record(database, study, peek=study.closed is None)
     except TooLittleData as error:
-        return notice(str(error), title="No result yet.")
-    return result_card(found, early=study.closed is None)
+        return _only(notice(str(error), title="No result yet."))
+    found = None if record.still_open else reading(record)
+    figures = drawn(record.result, record.votes, plans=record.plans, still_open=record.still_open)
+    shown = [_drawn(figures[name]) for name in DRAWN]
+    last = [design(record)]
+    if found is not None:
+        last = [background(record, found), *last, ways_out(record.study)]
+    return [
+        verdict(record),
+        *shown[:FIRST],
+        numbers(record, found),
+        *shown[FIRST:],
+        Markup('<div class="t-stack">{}</div>').format(joined(last)),
+    ]
+
+
+def _only(sentence: str) -> list[Any]:
+    """A sentence in the place of a result."""
+    return [sentence, *(_drawn(None) for _ in range(FIRST)), "",
+            *(_drawn(None) for _ in range(len(DRAWN) - FIRST)), ""]  # fmt: skip
+
+
+def _place(name: str) -> gr.Plot:
+    """A place for a figure, which takes none while there is none to show."""
+    return gr.Plot(label=name, show_label=False, visible=False, elem_classes="t-figure")
+
+
+def _drawn(figure: Any) -> Any:
+    """Put a figure in its place; without one the place is hidden."""
+    return gr.update(value=figure, visible=figure is not None)

@@ -457,6 +457,8 @@ def test_the_interface_is_described_to_researchers(web: Web, mira: TestClient) -
             "study/{code}/withdraw",
             "projects/{name}/export/{form}",
             "jobs/{job}/report",
+            "studies/{study}/report",
+            "studies/{study}/package",
             "score",
             "health",
         )

@@ -34,6 +34,8 @@ DESCRIBED = [
     ("post", "/api/v1/study/{code}/withdraw"),
     ("get", "/api/v1/projects/{name}/export/{form}"),
     ("get", "/api/v1/jobs/{job}/report"),
+    ("get", "/api/v1/studies/{study}/report"),
+    ("get", "/api/v1/studies/{study}/package"),
     ("get", "/api/v1/health"),
 ]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from app.pages.charts import MOST_POINTS, _range, _ticks, day_bars, line_chart
-from app.pages.fragments import Column, ago, count, duration, forest, interval, number, table
+from app.pages.fragments import Column, ago, count, duration, interval, number, table
 from app.pages.models import lineage
 from app.pages.next_step import Standing, next_step
 from app.pages.runs import split_name
@@ -111,12 +111,6 @@ def test_an_interval_stands_where_its_numbers_say() -> None:
     assert "too little data" in interval(None)
 
 
-def test_a_forest_puts_even_odds_in_the_middle() -> None:
-    drawn = forest([("a against b", {"value": 0.6, "low": 0.5, "high": 0.7})], ends=("no", "yes"))
-    assert "left:50.00%;right:30.00%" in drawn
-    assert "<b>60 %</b> <small>50 to 70</small>" in drawn
-
-
 HOSTILE = "<script>alert('x')</script>"
 
 
@@ -125,7 +119,6 @@ def test_whatever_is_filled_in_is_escaped() -> None:
         table([Column(HOSTILE)], [[HOSTILE]], caption=HOSTILE),
         line_chart(HOSTILE, HOSTILE, {HOSTILE: [(1, 1.0)]}, hint=HOSTILE),
         day_bars(HOSTILE, [(HOSTILE, 1)]),
-        forest([(HOSTILE, {"value": 0.6, "low": 0.5, "high": 0.7})], ends=(HOSTILE, HOSTILE)),
     ):
         assert isinstance(drawn, Markup)
         assert "<script" not in drawn

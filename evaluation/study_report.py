@@ -1,0 +1,113 @@
+"""The report of a closed study: one HTML file with its sentence, figures, tables and examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from evaluation.ablation_words import chance
+from evaluation.compared_arms import StudyVote
+from evaluation.report_parts import rendered
+from evaluation.study_figures import DRAWN, drawn
+from evaluation.study_methods import exclusions, methods, participants, stopping
+from evaluation.study_reading import StudyReading, examples
+from evaluation.study_record import StudyRecord
+from evaluation.verdict import votes_that_count
+from feedback.participation import Participation
+
+FORMS = {
+    "pair": "pairs of answers",
+    "ranking": "all arms' answers, put in order",
+    "pair_with_ratings": "pairs of answers, each rated from 1 to 7",
+}
+RULES = {
+    "flag": "shown as they are",
+    "redact": "shown with [name] in the place of the name",
+    "refuse": "not allowed",
+}
+DIGEST = "Plan, frozen before the first vote (SHA-256)"
+"""What the digest of the plan is called."""
+CLOSED_EARLY = (
+    "The study was closed early. Intervals in this part are those of one look at the end, so they"
+    " promise a little too much."
+)
+"""Beside whatever has no interval of any look."""
+
+
+def study_html(record: StudyRecord, found: StudyReading, *, software: str) -> str:
+    """The whole report as one HTML document.
+
+    Args:
+        record: The study.
+        found: What was read of it.
+        software: What counted, with its version.
+
+    Raises:
+        NotAllowed: The study is still open.
+    """
+    shown, record = examples(record), shareable(record)
+    result = record.result
+    return rendered(
+        "study.html.jinja",
+        study=record.study,
+        result=result,
+        first=result.comparisons[0],
+        reading=found,
+        simulated=record.study.simulated or result.simulated,
+        who=participants(votes_that_count(record.votes)),
+        beside=participants(beside) if (beside := _beside(record)) else "",
+        planned=all(one.planned for one in result.comparisons),
+        closed_early=CLOSED_EARLY,
+        figures=drawn(result, record.votes, plans=record.plans, still_open=False),
+        words=DRAWN,
+        examples=shown,
+        methods=methods(record, found, software=software),
+        facts=facts_of(record),
+        people=result.people.sentences() if result.people else [],
+        chance=chance,
+    )
+
+
+def shareable(record: StudyRecord) -> StudyRecord:
+    """The study without what participants wrote about themselves, as whoever reads it may be told.
+
+    Answers that were chosen from a list are counted and stay; words of their own may name somebody.
+    """
+    people = record.result.people
+    if people is None:
+        return record
+    chosen = {one.text for one in Participation.of(record.study).questions if one.choices}
+    about = {text: counts for text, counts in people.about.items() if text in chosen}
+    return replace(record, result=replace(record.result, people=replace(people, about=about)))
+
+
+def facts_of(record: StudyRecord) -> Mapping[str, str]:
+    """How the study was set up and who took part, by what each fact is called."""
+    study, design = record.study, record.result.design
+    plan = study.plan
+    facts = {"Who voted": participants(record.votes)}
+    if design is not None:
+        told = sum(design.revealing["answers"].values())
+        facts |= {
+            "Question": design.question,
+            "Asked about": FORMS[design.form],
+            "Votes on each": str(plan["overlap"]),
+        }
+        if design.without_start:
+            facts["Without what a policy grew from, because"] = design.without_start
+        if told:
+            facts["Answers that tell who wrote them"] = f"{told}, {RULES[design.revealing['rule']]}"
+    facts["Opened"] = f"{study.opened:%-d %B %Y, %H:%M} UTC"
+    if study.closed is not None:
+        facts["Closed"] = f"{study.closed:%-d %B %Y, %H:%M} UTC"
+    facts["Planned to end"] = stopping(plan)
+    facts["Excluded votes"] = exclusions(plan)
+    if design is not None:
+        facts[DIGEST] = design.digest
+    return facts
+
+
+def _beside(record: StudyRecord) -> list[StudyVote]:
+    """Votes that stand beside those that count."""
+    counting = set(votes_that_count(record.votes))
+    return [vote for vote in record.votes if vote not in counting]

@@ -1,0 +1,252 @@
+"""The report of a study: its sentence, numbers, methods and examples, and nothing that can act."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from made_study import ARMS, made_study
+
+from evaluation.compared_arms import StudyVote
+from evaluation.study_methods import methods, participants
+from evaluation.study_reading import examples, reading
+from evaluation.study_record import StudyRecord
+from evaluation.study_report import study_html
+from storage.errors import NotAllowed
+from storage.records import Kind
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}"
+
+
+class Page(HTMLParser):
+    """The text of a page outside of scripts and styles, and its tags."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._texts: list[str] = []
+        self._inside = ""
+        self.feed(page)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self._texts).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_data(self, data: str) -> None:
+        if self._inside not in ("script", "style"):
+            self._texts.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+
+def page_of(record: StudyRecord) -> Page:
+    return Page(html_of(record))
+
+
+def html_of(record: StudyRecord) -> str:
+    return study_html(record, reading(record), software="Tandem 1.2.3")
+
+
+def methods_of(record: StudyRecord) -> str:
+    return methods(record, reading(record), software="Tandem 1.2.3")
+
+
+@pytest.fixture(scope="module")
+def record() -> StudyRecord:
+    return made_study(identical=2, rated=True)
+
+
+@pytest.fixture(scope="module")
+def page(record: StudyRecord) -> Page:
+    return page_of(record)
+
+
+def test_the_report_says_what_was_found(record: StudyRecord, page: Page) -> None:
+    result = record.result
+    assert result.design is not None
+    for words in (
+        record.study.name,
+        result.verdict,
+        *result.warnings,
+        "Who won",
+        str(result.comparisons[1].told),
+        "Programs count in no win rate of people.",
+        "longest answer",
+        methods_of(record),
+        result.design.digest,
+        "14 March 2026, 15:09 UTC",
+        *(one.prompt for one in examples(record)),
+        *(" ".join(one.first.split()) for one in examples(record)),
+    ):
+        assert words in page.text, words
+    # The sentence comes before everything else that was found.
+    assert page.text.index(result.verdict) < page.text.index("Who won")
+
+
+def test_three_arms_have_places_and_two_have_none(record: StudyRecord, page: Page) -> None:
+    found = reading(record)
+    assert found.ranking is not None
+    assert [one.model for one in found.ranking.standings] == list(ARMS)
+    assert "Places it may have" in page.text
+    two = made_study(arms=ARMS[:2])
+    assert reading(two).ranking is None
+    assert reading(two).no_ranking == ""
+    assert "ranking" not in page_of(two).text
+
+
+def test_identical_answers_pull_the_arms_together_in_the_ranking() -> None:
+    apart, alike = (reading(made_study(identical=n)).ranking for n in (0, 10))
+    assert apart is not None
+    assert alike is not None
+    gaps = [
+        found.standings[-2].strength.value - found.standings[-1].strength.value
+        for found in (apart, alike)
+    ]
+    assert gaps[1] < gaps[0]
+
+
+def test_an_arm_that_never_won_has_no_strength_and_the_report_says_why() -> None:
+    texts = {(n, "SFT"): "No." for n in range(12)}
+    lost = made_study(prompts=12, ties=0, texts=texts, people=3, judge=None, seed=2)
+    # As if everybody had preferred every other answer.
+    votes = [
+        vote if "SFT" not in (vote.left, vote.right) else _against_sft(vote) for vote in lost.votes
+    ]
+    found = reading(replace(lost, votes=tuple(votes)))
+    assert found.ranking is None
+    assert "SFT never won one" in found.no_ranking
+
+
+def _against_sft(vote: StudyVote) -> StudyVote:
+    return replace(vote, choice=1 if vote.left == "SFT" else -1)
+
+
+def test_nothing_comes_from_elsewhere(record: StudyRecord, page: Page) -> None:
+    for tag, attributes in page.tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base", "img")
+        assert not {"src", "href"} & set(attributes), (tag, attributes)
+    written = html_of(record)
+    assert "default-src 'none'" in written
+    assert written.count("plotly.js v") == 1
+    assert '<meta name="viewport"' in written
+    assert "prefers-color-scheme: dark" in written
+
+
+def test_what_people_and_models_wrote_is_escaped() -> None:
+    texts = {(n, arm): f"{EVIL} {n} {arm[-1]}" for n in range(20) for arm in (EVIL, f"{EVIL} B")}
+    evil = made_study(
+        arms=(EVIL, f"{EVIL} B", f"{EVIL} C"),
+        texts=texts,
+        asked={n: f"{EVIL} {n}" for n in range(20)},
+        judge=f"{EVIL} judge",
+        name=EVIL,
+    )
+    written = html_of(evil)
+    found = Page(written)
+    assert "alert(1)" in found.text
+    assert "{{ 7 * 7 }}" in found.text
+    assert not any(tag == "img" for tag, _ in found.tags)
+    assert not any(name.startswith("on") for _, attributes in found.tags for name in attributes)
+    scripts = re.findall(r"<script[^>]*>(.*?)</script>", written, re.DOTALL)
+    assert not any(one.startswith("alert") for one in scripts)
+
+
+def test_simulated_votes_are_marked() -> None:
+    words = "The figures show that the study works, not what people prefer."
+    simulated = made_study(kind=Kind.SIMULATED, judge=None)
+    assert words in page_of(simulated).text
+    assert "Answers or votes were simulated" in methods_of(simulated)
+    assert words not in page_of(made_study()).text
+
+
+def test_an_open_study_has_no_report_and_no_examples() -> None:
+    early = made_study(voted=0.6, closed=False)
+    closed = reading(made_study())
+    for refused in (
+        lambda: reading(early),
+        lambda: examples(early),
+        lambda: methods(early, closed, software=""),
+        lambda: study_html(early, closed, software=""),
+    ):
+        with pytest.raises(NotAllowed, match="still open, and only totals are told"):
+            refused()
+
+
+def test_a_study_that_was_closed_early_tells_the_interval_of_any_look_and_no_p_value() -> None:
+    early = made_study(voted=0.6)
+    text = page_of(early).text
+    first = early.result.comparisons[0]
+    assert first.told != first.win_rate
+    assert str(first.told) in text
+    assert str(first.win_rate) not in text
+    assert "The study was closed early." in text
+    said = methods_of(early)
+    assert "confidence sequence by betting" in said
+    assert "p-values" not in said
+    assert "Student's t" not in said
+
+
+def test_all_ties_one_program_and_no_lengths_still_make_a_report() -> None:
+    ties = made_study(ties=1)
+    assert "cannot be told apart" in page_of(ties).text
+    programs = made_study(people=1, kind=Kind.PROGRAM, judge=None)
+    assert "Only programs voted here" in page_of(programs).text
+    assert "1 program" in page_of(programs).text
+
+
+def test_the_methods_say_how_the_study_was_done(record: StudyRecord) -> None:
+    said = methods_of(record)
+    cast = sum(vote.kind is Kind.PERSON for vote in record.votes)
+    assert (cast, participants(record.votes)) == (174, "10 people and 1 program")
+    for sentence in (
+        "We compared Combined, Preference only and SFT on 20 prompts in a blinded study.",
+        (
+            "Asked “Which answer is better?”, participants saw two answers to a prompt side by"
+            " side, and also rated each of them from 1 to 7."
+        ),
+        "Each pair of answers was to be judged by 3 participants, 174 votes in all.",
+        (
+            "174 votes by 10 people came between 14 March 2026 and 16 March 2026; 60 of them"
+            " compared Combined with Preference only"
+        ),
+        "(prompts: 2 for Preference only and SFT) nobody was asked",
+        (
+            "Its 95 % interval uses Student's t, with standard errors clustered by prompt and by"
+            " participant (two-way; Cameron, Gelbach and Miller 2011)."
+        ),
+        "corrected for 3 pairs of arms by Holm's method; intervals are not corrected.",
+        "The study was planned to end when every task had all its votes.",
+        "Excluded were votes that were taken back, and those of people who withdrew.",
+        f"(SHA-256 {record.study.plan['digest']})",
+        "All figures were computed with Tandem 1.2.3.",
+    ):
+        assert sentence in said, sentence
+
+
+def test_few_people_are_said_to_speak_for_themselves() -> None:
+    said = methods_of(made_study(people=5, arms=ARMS[:2], judge=None))
+    assert "with fewer than 8 participants it says nothing of other people" in said
+    assert "Holm" not in said
+    assert "Programs" not in said
+    assert "rated" not in said
+
+
+def test_examples_are_the_prompts_that_split_the_votes(record: StudyRecord) -> None:
+    found = examples(record)
+    assert 1 <= len(found) <= 5
+    for one, disputed in zip(found, record.result.disputed, strict=True):
+        assert (one.won, one.tied, one.lost) == (disputed.won, disputed.tied, disputed.lost)
+        assert min(one.won, one.lost) > 0
+        answers = {
+            record.key[id_]: response.text
+            for id_, response in record.responses.items()
+            if response.prompt == disputed.prompt
+        }
+        assert (one.first, one.second) == (answers["Combined"], answers["Preference only"])
