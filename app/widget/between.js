@@ -12,6 +12,8 @@ export function between({ trouble, offline, known, filling, waiting, study, done
   if (filling) return { state: "loading", words: pair("catching_up") };
   if (waiting) return { state: "finished", words: pair("finishing", { n: waiting }) };
   if (failed) return { state: "finished", words: pair("not_qualified") };
+  // The server says so when everything is done; nobody is to leave without the code.
+  if (study && done && !completion) return { state: "loading", words: pair("catching_up") };
   const thanks = completion?.code ? "thanks.code" : "thanks";
   if (study) return { state: "finished", words: pair(done ? thanks : "thanks.empty", { n: done }) };
   return { state: "finished", words: pair(done ? "finished" : "finished.empty", { n: done }), press: "look" };

@@ -112,7 +112,7 @@ export class Desk {
     }
     if (row.op === "undo") this.#offerAgain(row.assignment);
     this.page.sent(row, reply);
-    if (!this.page.current) this.supply.fill();
+    if (!this.page.current) this.supply.fill({ afresh: true });
   }
 
   // A judgement taken back on a page that does not show its task any more: the server gives it again.

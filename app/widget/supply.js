@@ -16,6 +16,7 @@ export class Supply {
     this.queue = [];
     this.seen = new Set(); // assignments had on this page: offered again until they are judged
     this.busy = false;
+    this.outdated = false; // what is on its way was asked for too early
   }
 
   next() {
@@ -33,7 +34,9 @@ export class Supply {
   }
 
   // Fetch ahead. Own leases come back first and renewed, so what is here is asked for on top.
-  async fill({ renew = false } = {}) {
+  // `afresh` asks again when a reply is on its way, which may not know what was just done.
+  async fill({ renew = false, afresh = false } = {}) {
+    this.outdated ||= this.busy && afresh;
     if (this.busy || (this.queue.length > this.enough && !renew)) return;
     this.busy = true;
     const again = () => this.fill();
@@ -53,6 +56,10 @@ export class Supply {
       this.line.failed(problem, "fill", again);
     } finally {
       this.busy = false;
+    }
+    if (this.outdated) {
+      this.outdated = false;
+      this.fill();
     }
     this.changed();
   }

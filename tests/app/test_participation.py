@@ -364,10 +364,19 @@ def test_the_code_is_given_at_the_end_and_never_before(web: Web) -> None:
     assert not any("C0DE42" in one.text + str(one.headers) for one in person.received)
     (kept,) = people(opened)
     assert kept.finished == web.now
-    # Whoever has finished is given no more, even when seats become free.
-    other = Person(opened, pid="5f0b").enter().go_through()
+
+
+def test_whoever_has_finished_is_given_no_more_when_seats_become_free(web: Web) -> None:
+    opened = opened_study(web, prompts=4, overlap=1)
+    other = Person(opened).enter()
+    for shown in other.work(2)["tasks"]:
+        other.say(shown, 1)
+    person = Person(opened).enter().go_through()
+    done = person.work()
+    assert done["progress"]["done"] == 2
     other.post("withdraw", {"withdraw": True})
-    assert person.work()["completion"]["code"] == "C0DE42"
+    assert person.work() == done
+    assert len(Person(opened).enter().work()["tasks"]) == 2
 
 
 def test_a_code_is_drawn_where_none_is_set_and_only_secure_addresses_are_taken(web: Web) -> None:
@@ -595,7 +604,8 @@ def test_nothing_that_a_browser_receives_tells_the_arms_apart(web: Web) -> None:
     with web.database.read() as connection:
         key = study_key(connection, opened.study.id, for_totals=True)
         votes = tasks(connection, opened.project.id, study=opened.study.id, everything=True)
-    secret = [*ARMS, NAME, opened.study.id, opened.project.id, "sealed", "leave-out"]
+    secret = [*ARMS, NAME, opened.study.id, opened.project.id, opened.project.name]
+    secret += ["sealed", "leave-out"]
     secret += [*key, *(one.id for one in votes), *(one.prompt for one in votes)]
     secret += [one for task in votes for one in task.responses]
     left: Counter[bool] = Counter()

@@ -103,7 +103,7 @@ def test_two_people_take_part_at_a_desk_and_on_a_phone(
     with running_web.database.read() as connection:
         key = study_key(connection, opened.study.id, for_totals=True)
         known = tasks(connection, opened.project.id, study=opened.study.id, everything=True)
-    secret = [*ARMS, NAME, opened.study.id, opened.project.id, "sealed", *key]
+    secret = [*ARMS, NAME, opened.study.id, opened.project.id, opened.project.name, *key]
     secret += [one for task in known for one in (task.id, task.prompt, *task.responses)]
     for number, options in enumerate((WIDE, PHONE)):
         page = visit(**options)
@@ -138,6 +138,28 @@ def test_two_people_take_part_at_a_desk_and_on_a_phone(
     assert found.win_rate.value == 1
     assert found.people is not None
     assert (found.people.finished, found.people.passed) == (2, 2)
+
+
+def test_the_code_comes_at_once_when_a_look_for_more_was_on_its_way(
+    visit: Open, running_web: Web, request: pytest.FixtureRequest
+) -> None:
+    opened = opened_study(running_web, project=request.node.name, prompts=2, completion_code=CODE)
+    page = visit()
+
+    def late(route: Any) -> None:
+        reply = route.fetch()
+        page.wait_for_timeout(1000)
+        route.fulfill(response=reply)
+
+    page.goto(opened.path)
+    page.get_by_label("I have read this and want to take part.").check()
+    page.get_by_role("button", name="Begin").click()
+    wait_for_task(page)
+    page.route("**/api/v1/tasks?**", late)
+    choose(page)
+    choose(page)
+    page.locator("output").wait_for(timeout=30_000)  # idle pages look for more once a minute
+    assert "Take your completion code with you" in page.inner_text(".pause")
 
 
 def test_the_pages_can_be_worked_by_keys_alone(visit: Open, opened: Opened) -> None:

@@ -279,7 +279,7 @@ def test_a_participant_agrees_votes_and_is_thanked(visit: Open, web: Web, projec
     page.get_by_role("button", name="Submit").tap()
     page.wait_for_selector(".tandem[data-state=finished]")
     expect_sync(page, "All saved")
-    assert "Thank you!" in page.inner_text(".pause")
+    page.get_by_role("heading", name="Thank you!").wait_for()
     assert "6 choices" in page.inner_text(".pause")
     said = [row.comparisons[0] for row in web.kept(project, study)]
     assert sorted((one.choice, one.both_bad) for one in said) == [(0, True)] + [(2, False)] * 5
