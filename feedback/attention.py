@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from storage.errors import InvalidOption, TooLittleData
 from storage.records import Prompt, Purpose, Response, ResponseId, StudyId, Task, TaskId
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _TEXTS = (
     (
