@@ -298,7 +298,8 @@ def _verdict(found: ArmComparison, who: str, still_open: bool) -> str:
         arm, opponent = opponent, arm
         rate, level = _mirrored(rate), level and _mirrored(level)
     base = f"{rate} of {found.votes} votes over {found.prompts} prompts ({who})"
-    if level is not None:
+    # Its interval is one for the end: an early look does not tell it.
+    if level is not None and found.planned:
         base += f"; at equal length {level}"
     if rate.low > 0.5:
         sentence = f"{arm} beats {opponent}: {base}. Decided."

@@ -154,6 +154,7 @@ def test_length_that_may_have_decided_is_a_doubt() -> None:
     assert level is not None
     assert level.value < found.win_rate.value
     assert f"; at equal length {level}" in found.verdict
+    assert "at equal length" not in result(cast, plan=PlanOfPair(prompts=90, overlap=1)).verdict
     assert any("Length may be what decided" in doubt for doubt in found.warnings)
 
 
