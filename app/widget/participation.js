@@ -7,9 +7,9 @@ import { say } from "./words.js";
 
 // `part` finds a part of the screen by its name.
 export function offerWayOut(part, study) {
-  for (const name of ["withdraw", "leave"]) {
-    part(name).hidden = false;
-    part(name).href = `/study/${encodeURIComponent(study)}/withdraw`;
+  for (const way of [part("withdraw"), part("leave")]) {
+    way.hidden = false;
+    way.href = `/study/${encodeURIComponent(study)}/withdraw`;
   }
 }
 
