@@ -283,26 +283,25 @@ def test_p_values_are_corrected_for_the_number_of_pairs(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("comparison", "model", "opponent", "published"),
+    ("comparison", "pair", "published"),
     [
-        ("final_rank002_vs_abs002", "abs", "rank_002", ("abs_rlhf", "preference_rlhf")),
-        ("final_rank002_vs_crs025", "crs_025", "rank_002", ("crs_rlhf_025", "preference_rlhf")),
-        ("final_sft_vs_crs025", "crs_025", "sft", ("crs_rlhf_025", "sft")),
+        ("final_rank002_vs_abs002", ("abs", "rank_002"), ("abs_rlhf", "preference_rlhf")),
+        ("final_rank002_vs_crs025", ("crs_025", "rank_002"), ("crs_rlhf_025", "preference_rlhf")),
+        ("final_sft_vs_crs025", ("crs_025", "sft"), ("crs_rlhf_025", "sft")),
     ],
 )
 def test_the_win_rates_that_the_thesis_published_come_out(
     shared_data: Path,
     write: Write,
     comparison: str,
-    model: str,
-    opponent: str,
+    pair: tuple[str, str],
     published: tuple[str, str],
 ) -> None:
     expected = json.loads((shared_data / "expected/thesis_published_visible.json").read_text())
     table = expected["table16_gpt4_win_rate_row_vs_col_percent"]
     with gzip.open(shared_data / "votes_thesis_gpt4.jsonl.gz", "rt") as lines:
         rows = [row for row in map(json.loads, lines) if row["comparison"].endswith(comparison)]
-    ours = entry(report(write(rows)), model, opponent)
+    ours = entry(report(write(rows)), *pair)
     assert ours["votes"] == 100
     assert 100 * ours["win_rate"]["value"] == pytest.approx(table[published[0]][published[1]])
     # Nobody has to take it from the estimate alone: on 100 single votes it is within 10 points.
