@@ -80,6 +80,8 @@ def openai_server(say: Callable[[Mapping[str, Any]], Said] = longer) -> Iterator
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if not body:
+                return  # whoever asked has gone in the middle of it
             asked = {"path": self.path, **json.loads(body)}
             with server.lock:
                 server.asked.append(asked)

@@ -260,7 +260,7 @@ def test_a_participant_agrees_votes_and_is_thanked(visit: Open, web: Web, projec
     study = web.study(project)
     page = visit(**PHONE)
     page.goto(f"/study/{study.code}")
-    assert "Which answer is better?" in page.inner_text("h1")
+    assert page.inner_text("h1") == study.plan["question"]
     page.get_by_role("button", name="Begin").tap()
     assert page.locator("[data-state]").count() == 0, "nobody begins without agreeing"
     page.get_by_label("I have read this and want to take part.").check()
