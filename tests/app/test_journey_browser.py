@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import PATIENCE, WIDE, choose, expect_sync, press, wait_for_task
+from browsing import PATIENCE, PHONE, WIDE, choose, expect_sync, press, wait_for_task
 from serving import ROOT, free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -136,7 +136,7 @@ def test_from_the_sign_in_link_to_the_verdict(
         *("--rewards", "preference-1", "--steps", "2", "--episodes", "4", "--minibatches", "1"),
         *("--learning-rate", "0.01", "--max-new-tokens", "12"),
     )
-    votes = _study(page, context)
+    votes = _study(page, context, tandem)
     _verdict(page, votes)
     assert failed == []
 
@@ -191,7 +191,7 @@ def _train(page: Any) -> None:
     sync_api.expect(done).to_be_visible(timeout=MINUTES)
 
 
-def _study(page: Any, context: Any) -> int:
+def _study(page: Any, context: Any, tandem: Tandem) -> int:
     page.goto("/research/studies?project=garden")
     asked = page.get_by_label("Does this policy")
     asked.fill("ppo-1")
@@ -200,6 +200,9 @@ def _study(page: Any, context: Any) -> int:
     start = page.get_by_role("button", name="Remove tiny").or_(page.get_by_text("tiny", exact=True))
     start.first.wait_for()
     page.get_by_label("Title").first.fill("Does it help?")
+    page.get_by_label("Overlap").first.fill("2")
+    # What so many votes can see is told while the study is planned.
+    page.get_by_text(re.compile(r"\d+ votes \(\d+ prompts, 2 on each\)")).first.wait_for()
     page.get_by_role("button", name="Open the study").click()
     page.get_by_text("Queued.").wait_for()
     opened = page.get_by_role("link", name="Does it help?")
@@ -211,8 +214,17 @@ def _study(page: Any, context: Any) -> int:
         ".find(value => value.includes('/study/'))"
     ).json_value()
 
-    # The participant has a browser of their own and no account.
-    visitor = context.browser.new_context(**WIDE)
+    code = link.rsplit("/", 1)[1]
+    votes = _voted(context, link, WIDE, "ArrowLeft")
+    # A program votes between two people and takes nobody's place.
+    tandem.run("judge", "longest", "--study", code)
+    assert _voted(context, link, PHONE, "ArrowRight") == votes
+    return 2 * votes
+
+
+def _voted(context: Any, link: str, size: dict[str, Any], key: str) -> int:
+    """A participant with a browser of their own and no account; how many votes there were."""
+    visitor = context.browser.new_context(**size)
     visitor.set_default_timeout(PATIENCE)
     voter = visitor.new_page()
     voter.goto(link)
@@ -223,7 +235,7 @@ def _study(page: Any, context: Any) -> int:
     votes = int(voter.inner_text(".count").split()[-1])
     for _ in range(votes):
         wait_for_task(voter)
-        press(voter, "ArrowLeft", "Enter")
+        press(voter, key, "Enter")
     voter.wait_for_selector(".tandem[data-state=finished]")
     expect_sync(voter, "All saved")
     visitor.close()
@@ -235,4 +247,17 @@ def _verdict(page: Any, votes: int) -> None:
     page.get_by_role("button", name="Close the study").click()
     verdict = page.locator(".t-verdict")
     sync_api.expect(verdict).to_contain_text(f"{votes} votes", timeout=PATIENCE)
-    assert re.search(r"ppo-1 .* \d+\s%\s\[\d+, \d+\]", verdict.inner_text(), re.DOTALL)
+    said = verdict.inner_text()
+    assert re.search(r"ppo-1 .* \d+\s%\s\[\d+, \d+\]", said, re.DOTALL)
+    assert "(2 people)" in said.replace("\u00a0", " ")
+    page.get_by_text("1 program beside them").wait_for()
+    with page.expect_download() as given:
+        page.get_by_role("link", name="Download the report").click()
+    report = given.value.path().read_text(encoding="utf-8")
+    assert "Does it help?" in report
+    assert "longest answer" in report
+    with page.expect_download() as given:
+        page.get_by_role("link", name="Download everything").click()
+    with zipfile.ZipFile(given.value.path()) as package:
+        kinds = [json.loads(line)["kind"] for line in package.read("votes.jsonl").splitlines()]
+    assert (kinds.count("person"), kinds.count("program")) == (votes, votes // 2)
