@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -32,16 +33,17 @@ def draw(guard: Guard, page: gr.Blocks, *, limit: Component, overlap: Component)
     known = gr.Number(0, visible="hidden")
     shown = html()
 
-    def count_prompts(visit: Visit, most: Any, votes: Any) -> list[Any]:
-        held_out = _held_out(visit, guard.database)
-        return [held_out, _foreseen(held_out, most, votes)]
+    def count_prompts(visit: Visit) -> int:
+        return _held_out(visit, guard.database)
 
     def foresee(_: Visit, held_out: Any, most: Any, votes: Any) -> Markup:
         return _foreseen(int(held_out or 0), most, votes)
 
-    guard.show(page.load, count_prompts, [known, shown], inputs=[limit, overlap])
-    for event in (limit.change, overlap.change):
-        guard.show(event, foresee, [shown], inputs=[known, limit, overlap])
+    guard.show(page.load, count_prompts, [known])
+    # One listener for all: of two, the one asked first might answer last, about what is no more.
+    changed = [known.change, limit.change, overlap.change]
+    foreseen = partial(gr.on, changed, trigger_mode="always_last")
+    guard.show(foreseen, foresee, [shown], inputs=[known, limit, overlap])
 
 
 def _held_out(visit: Visit, database: Database) -> int:

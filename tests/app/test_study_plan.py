@@ -148,7 +148,8 @@ def test_the_studies_page_says_what_the_planned_votes_will_see(
 ) -> None:
     desk, invented = full_desk
     (count,) = [h for h in desk.handlers("studies", "load") if h.fn.__name__ == "count_prompts"]
-    held_out, drawn, _ = desk.call(count, "", 3)
+    held_out = desk.call(count)[0]
+    drawn = foreseen(desk, "", 3, held_out)
     with desk.database.read() as connection:
         known = prompts(connection, invented.project.id)
     mine = [prompt for prompt in known if prompt.split is Split.TEST]
@@ -157,6 +158,10 @@ def test_the_studies_page_says_what_the_planned_votes_will_see(
     points = np.ceil(1000 * smallest) / 10
     assert f"With {3 * len(mine)} votes ({len(mine)} prompts, 3 on each)" in drawn
     assert f"differences above {points:g} points" in drawn
+    # Whatever changes it, one listener answers, so that no older answer comes last.
+    listener = desk.handler("studies", "foresee")
+    assert [event for _, event in listener.targets] == ["change"] * 3
+    assert listener.trigger_mode == "always_last"
     # A limit, and one above what there is; more votes on each see more.
     assert "With 40 votes (20 prompts, 2 on each)" in foreseen(desk, "20", 2)
     assert "With 80 votes (40 prompts, 2 on each)" in foreseen(desk, "900", 2)
