@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,7 @@ from evaluation.intervals import (
     check_confidence,
     check_lengths,
     label_column,
+    mean_variance,
     numbered,
     percentiles,
     unseen_variation,
@@ -43,6 +44,10 @@ class SignTest:
     lost: int
     tied: int
     """Prompts on which wins and losses were even; they say nothing and are left out."""
+
+    def mirrored(self) -> SignTest:
+        """The same from the side of the other policy."""
+        return replace(self, won=self.lost, lost=self.won)
 
 
 def sign_test(scores: ArrayLike, prompts: ArrayLike) -> SignTest:
@@ -137,9 +142,10 @@ def resampled_win_rate(
     """Win rate with a percentile interval from prompts drawn anew, or prompts and raters at once.
 
     With raters, prompts and raters are drawn independently of each other, and a vote counts as
-    often as its prompt times as often as its rater was drawn (pigeonhole bootstrap). That interval
-    is a little too wide rather than too narrow: what is left of a vote without the effects of its
-    prompt and rater counts up to three times.
+    often as its prompt times as often as its rater was drawn (pigeonhole bootstrap). What is left
+    of a vote without the effects of its prompt and rater counts up to three times in that, as Owen
+    shows; so the resamples are drawn in around the win rate until they vary as `clustered_mean`
+    says, and keep their shape.
 
     Args:
         scores: 1 for a win, 1/2 for a tie, 0 for a loss, or a judge's probability; shape (n,).
@@ -164,14 +170,9 @@ def resampled_win_rate(
         Statistician 69.
     """
     check_confidence(confidence)
-    score, labels = win_scores(scores), label_column(prompts)
-    check_lengths(score, labels)
-    prompt, count = numbered(labels)
-    if count < 2:
-        raise TooLittleData(
-            f"A win rate needs judgements of at least 2 prompts; there are {count}."
-        )
-    value, units = float(score.mean()), count
+    score, (prompt, count) = win_scores(scores), numbered(label_column(prompts))
+    variance, units = mean_variance(score, prompt, raters, what="A win rate")
+    value = float(score.mean())
     won = np.bincount(prompt, weights=score)
     asked = np.bincount(prompt).astype(np.float64)
     if raters is None:
@@ -184,13 +185,6 @@ def resampled_win_rate(
         )
     else:
         rater, people = numbered(label_column(raters))
-        check_lengths(score, rater)
-        if people < 2:
-            raise TooLittleData(
-                "A win rate that is to hold for other raters needs judgements of at least 2 of"
-                f" them; there is {people}."
-            )
-        units = min(count, people)
         cells = [
             coo_array((column, (prompt, rater)), shape=(count, people)).tocsr()
             for column in (score, np.ones_like(score))
@@ -207,8 +201,13 @@ def resampled_win_rate(
                 f"{count} prompts and {people} raters share too few votes to be drawn anew"
                 " together; leave the raters out."
             )
-    # Percentiles of few units lie too close together, by what t and G / (G - 1) mend elsewhere.
-    reach = math.sqrt(units / (units - 1)) * stats.t.isf((1 - confidence) / 2, units - 1)
+        wide = float(found.std())
+        found = value + (found - value) * (math.sqrt(variance) / wide if wide else 1.0)
+        found = np.clip(found, 0.0, 1.0)
+    # Percentiles of few units lie too close together, by what t and G / (G - 1) mend elsewhere;
+    # the variance with raters has the latter in it.
+    few = 1.0 if raters is not None else math.sqrt(units / (units - 1))
+    reach = few * stats.t.isf((1 - confidence) / 2, units - 1)
     low, high = percentiles(found, value, 1 - 2 * float(stats.norm.sf(reach)))
     hidden = unseen_variation(won / asked, units=units, confidence=confidence)
     if hidden is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.chance import permutation_test
+from evaluation.chance import SignTest, permutation_test, resampled_win_rate, sign_test
 from evaluation.intervals import Estimate, enough_raters
 from evaluation.length_control import length_controlled_win_rate
 from evaluation.prediction_powered import prediction_powered_win_rate
@@ -91,6 +91,11 @@ class ArmComparison:
     p_value: float
     """How likely votes as uneven as these are if neither policy is better; corrected by Holm's way
     where a study has several pairs."""
+    by_prompt: SignTest
+    """On how many prompts it won, each counting once; identical answers are even."""
+    resampled: Estimate | None
+    """The win rate with an interval from prompts, and people where `other_people`, drawn anew; None
+    where so few of them share votes that they cannot be."""
     chance_to_decide: float | None
     """How likely the votes still to come decide it, if they go on like this; None when decided or
     when none are to come."""
@@ -231,6 +236,8 @@ def compare(
         any_time=_any_time(ballots, len(identical), plan if still_open else None, confidence),
         planned=not still_open and (plan is None or len(ballots.scores) >= plan.votes),
         p_value=permutation_test(whole.scores, whole.prompts, rng=rng),
+        by_prompt=sign_test(whole.scores, whole.prompts),
+        resampled=_resampled(whole, known if other_people else None, rng, confidence),
         chance_to_decide=None,
         with_judges=_with_judges(ballots, judged, confidence) if judged else None,
     )
@@ -268,6 +275,18 @@ def disputed(votes: Sequence[StudyVote], pair: Pair) -> list[tuple[str, Counter[
         both_ways,
         key=lambda one: (-min(one[1][1.0], one[1][0.0]) / one[1].total(), -one[1].total(), one[0]),
     )
+
+
+def _resampled(
+    ballots: Ballots, raters: Sequence[str] | None, rng: np.random.Generator, confidence: float
+) -> Estimate | None:
+    """The win rate by the bootstrap; None where prompts and raters share too few votes."""
+    try:
+        return resampled_win_rate(
+            ballots.scores, ballots.prompts, raters=raters, rng=rng, confidence=confidence
+        )
+    except TooLittleData:
+        return None
 
 
 def _any_time(

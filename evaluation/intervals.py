@@ -101,29 +101,12 @@ def clustered_mean(
         of Business and Economic Statistics 29 (two ways).
         The guard is ours: Clopper and Pearson (1934) on prompts.
     """
-    value, labels = vector(values), label_column(clusters)
-    check_lengths(value, labels)
+    value, (cluster, _) = vector(values), numbered(label_column(clusters))
     check_confidence(confidence)
-    cluster, count = numbered(labels)
-    if count < 2:
-        raise TooLittleData(f"{what} needs judgements of at least 2 prompts; there are {count}.")
-
+    variance, units = mean_variance(value, cluster, raters, what=what)
     mean = float(value.mean())
-    deviation = value - mean
-    variance, units = _squares(deviation, cluster, count), count
-    if raters is not None:
-        rater, people = numbered(label_column(raters))
-        check_lengths(value, rater)
-        if people < 2:
-            raise TooLittleData(
-                f"{what} that is to hold for other raters needs judgements of at least 2 of them;"
-                f" there is {people}."
-            )
-        both = numbered(cluster * people + rater)
-        two_way = variance + _squares(deviation, rater, people) - _squares(deviation, *both)
-        variance, units = max(variance, two_way), min(count, people)
     reach = float(stats.t.ppf((1 + confidence) / 2, df=units - 1)) * math.sqrt(variance)
-    low, high = mean - reach / value.size, mean + reach / value.size
+    low, high = mean - reach, mean + reach
 
     hidden = unseen_variation(
         np.bincount(cluster, weights=value) / np.bincount(cluster),
@@ -134,6 +117,47 @@ def clustered_mean(
     if hidden is not None:
         low, high = min(low, hidden[0]), max(high, hidden[1])
     return Estimate(mean, max(bounds[0], low), min(bounds[1], high), confidence, value.size)
+
+
+def mean_variance(
+    values: NDArray[np.float64],
+    clusters: NDArray[Any],
+    raters: ArrayLike | None,
+    *,
+    what: str,
+) -> tuple[float, int]:
+    """V of `clustered_mean`, whose square root is the standard error, and the independent units.
+
+    Args:
+        values: Shape (n,).
+        clusters: Which prompt each value belongs to; shape (n,).
+        raters: Who gave each value, shape (n,), or None.
+        what: Subject of the sentence that says there is too little data.
+
+    Returns:
+        The variance, and the number of prompts, or of raters where they are fewer.
+
+    Raises:
+        TooLittleData: Fewer than two prompts, or fewer than two raters.
+    """
+    check_lengths(values, clusters)
+    cluster, count = numbered(clusters)
+    if count < 2:
+        raise TooLittleData(f"{what} needs judgements of at least 2 prompts; there are {count}.")
+    deviation = values - values.mean()
+    prompts = _squares(deviation, cluster, count)
+    if raters is None:
+        return prompts / values.size**2, count
+    rater, people = numbered(label_column(raters))
+    check_lengths(values, rater)
+    if people < 2:
+        raise TooLittleData(
+            f"{what} that is to hold for other raters needs judgements of at least 2 of them;"
+            f" there is {people}."
+        )
+    both = _squares(deviation, *numbered(cluster * people + rater))
+    two_way = prompts + _squares(deviation, rater, people) - both
+    return max(prompts, two_way) / values.size**2, min(count, people)
 
 
 def enough_raters(raters: ArrayLike) -> bool:

@@ -160,6 +160,11 @@ def _intervals(record: StudyRecord, found: StudyReading) -> list[str]:
             "p-values are those of a permutation test that exchanges the arms on whole prompts"
             f"{several}."
         )
+        said.append(
+            "Beside it stand percentile intervals from a cluster bootstrap (for prompts and people"
+            " at once the pigeonhole bootstrap of Owen 2007, with the variance of the two-way"
+            " standard error) and exact sign tests over prompts."
+        )
     if early:
         said.append(
             f"The study was closed before all planned votes on {in_words(early)} were given;"
@@ -175,6 +180,12 @@ def _intervals(record: StudyRecord, found: StudyReading) -> list[str]:
         said.append(
             "Agreement is Krippendorff's nominal alpha over win, tie and loss, bootstrapped over"
             " pairs of answers."
+        )
+    if found.orders is not None:
+        said.append(
+            "For each prompt, participants' orders are put together by ranked pairs (Tideman 1987),"
+            " ties staying ties, and the place among k arms gives k/k to 1/k points; Borda's count"
+            " is given as the share of other arms that an arm was put before."
         )
     if found.ranking is not None:
         people = " and by participant" if any(one.other_people for one in pairs) else ""

@@ -10,9 +10,11 @@ import numpy as np
 
 from evaluation.compared_arms import Pair, StudyVote, about_pair, ballots_of
 from evaluation.counted_study import SEED, counted, identical_in
+from evaluation.group_orders import GroupOrders, Preference, group_orders
 from evaluation.intervals import enough_raters
 from evaluation.judge_agreement import JudgeAgreement, Verdict, judge_agreement
 from evaluation.ranking import Ranking, ranking
+from evaluation.study_plan import design_of
 from evaluation.study_ratings import StudyRating
 from evaluation.study_record import StudyRecord
 from evaluation.verdict import StudyResult, votes_that_count
@@ -29,6 +31,8 @@ class StudyReading:
     """Of three or more arms, by the votes that count; ties and identical answers are half wins."""
     no_ranking: str
     """Why there is none; empty for two arms."""
+    orders: GroupOrders | None
+    """Of a study of rankings: prompt by prompt, and each prompt counting once."""
     judges: tuple[JudgeAgreement, ...]
     """Programs beside people over all arms, the one that agrees most first."""
 
@@ -37,6 +41,7 @@ class StudyReading:
         return self.result.as_json() | {
             "ranking": self.ranking and asdict(self.ranking),
             "no_ranking": self.no_ranking,
+            "group_orders": self.orders and asdict(self.orders),
             "judges_beside_people": [one.as_json() for one in self.judges],
         }
 
@@ -111,14 +116,17 @@ def _reading(
     arms: Sequence[str],
     plan: Mapping[str, Any],
 ) -> StudyReading:
-    confidence = plan["confidence"]
-    ranked, problem = study_ranking(
-        votes_that_count(votes), arms=arms, identical=identical_in(plan), confidence=confidence
-    )
+    confidence, identical = plan["confidence"], identical_in(plan)
+    counting = votes_that_count(votes)
+    ranked, problem = study_ranking(counting, arms=arms, identical=identical, confidence=confidence)
+    orders = None
+    if design_of(plan).form == "ranking":
+        orders = _orders(counting, arms=arms, identical=identical, confidence=confidence)
     return StudyReading(
         result=result,
         ranking=ranked,
         no_ranking=problem,
+        orders=orders,
         judges=tuple(_judges(votes, confidence)),
     )
 
@@ -162,6 +170,30 @@ def study_ranking(
     except (TooLittleData, NoConvergence) as refusal:
         return None, str(refusal)
     return found, ""
+
+
+def _orders(
+    votes: Sequence[StudyVote],
+    *,
+    arms: Sequence[str],
+    identical: Mapping[Pair, Sequence[str]],
+    confidence: float,
+) -> GroupOrders | None:
+    """The orders of each prompt; None where too few prompts have one."""
+    said = [
+        Preference(
+            prompt=vote.prompt,
+            rater=vote.annotator,
+            first=vote.left,
+            second=vote.right,
+            score=vote.score(vote.left),
+        )
+        for vote in votes
+    ]
+    try:
+        return group_orders(said, arms=arms, identical=identical, confidence=confidence)
+    except TooLittleData:
+        return None
 
 
 def examples(record: StudyRecord) -> tuple[Example, ...]:

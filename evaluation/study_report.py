@@ -32,6 +32,18 @@ CLOSED_EARLY = (
     " promise a little too much."
 )
 """Beside whatever has no interval of any look."""
+BY_GROUP = (
+    "Everybody's orders of a prompt are put together by ranked pairs, ties staying ties. Of k arms"
+    " the first place gives k/k points, the second (k - 1)/k and so on: these are no win rates."
+    " Beside them, the share of other arms that an arm was put before (Borda)."
+)
+"""What stands above the orders of each prompt."""
+SECOND_OPINION = (
+    "The same votes counted in other ways: intervals from prompts, and people where they are"
+    " enough, drawn anew; and prompts won and lost, each counting once. p is not corrected for"
+    " several pairs."
+)
+"""What stands above the bootstrap and the sign test."""
 
 
 def study_html(record: StudyRecord, found: StudyReading, *, software: str) -> str:
@@ -58,6 +70,9 @@ def study_html(record: StudyRecord, found: StudyReading, *, software: str) -> st
         beside=participants(beside) if (beside := _beside(record)) else "",
         planned=all(one.planned for one in result.comparisons),
         closed_early=CLOSED_EARLY,
+        by_group=BY_GROUP,
+        second_opinion=SECOND_OPINION,
+        as_planned=[one for one in result.comparisons if one.planned],
         figures=drawn(result, record.votes, plans=record.plans, still_open=False),
         words=DRAWN,
         examples=shown,

@@ -296,7 +296,7 @@ def _verdict(found: ArmComparison, who: str, still_open: bool) -> str:
     arm, opponent, rate, level = found.arm, found.opponent, found.told, found.at_equal_length
     if rate.high < 0.5:
         arm, opponent = opponent, arm
-        rate, level = _mirrored(rate), level and _mirrored(level)
+        rate, level = rate.mirrored(), level and level.mirrored()
     base = f"{rate} of {found.votes} votes over {found.prompts} prompts ({who})"
     # Its interval is one for the end: an early look does not tell it.
     if level is not None and found.planned:
@@ -310,10 +310,6 @@ def _verdict(found: ArmComparison, who: str, still_open: bool) -> str:
         prompts = "1 prompt" if found.identical == 1 else f"{found.identical} prompts"
         sentence += f" Identical answers to {prompts} count as ties."
     return sentence
-
-
-def _mirrored(rate: Estimate) -> Estimate:
-    return Estimate(1 - rate.value, 1 - rate.high, 1 - rate.low, rate.confidence, rate.n)
 
 
 def _who(kinds: Counter[Kind]) -> str:

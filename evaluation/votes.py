@@ -5,6 +5,10 @@ A line is `{question_id, model_a, model_b, winner}` with winner model_a, model_b
 says who voted, `turn` tells the turns of one question apart, `left` names the answer shown on the
 left, `length_a` and `length_b` are the lengths of the answers, in any one unit. Lines stand in the
 order in which the votes came. Other columns are ignored. Files are .jsonl, .jsonl.gz or .parquet.
+
+Or a line holds rankings, `{question_id, responses: [{rid, model}], rankings: [{annotator, rank}]}`
+where `rank` gives each rid its place (1 is best, equal places are ties): every two of them are a
+vote. `id` may stand for `question_id` there.
 """
 
 from __future__ import annotations
@@ -14,9 +18,11 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from storage.errors import InvalidData, NotFound, TooLittleData
@@ -50,10 +56,61 @@ def read_votes(path: Path) -> list[Vote]:
         InvalidData: It cannot be read, or a line is no vote; names the line.
         TooLittleData: It holds no vote.
     """
-    votes = [_vote(row, f"Line {number} of {path.name}") for number, row in _rows(path)]
+    votes = [
+        vote for number, row in _rows(path) for vote in _votes(row, f"Line {number} of {path.name}")
+    ]
     if not votes:
         raise TooLittleData(f"{path.name} holds no votes.")
     return votes
+
+
+def _votes(row: Mapping[str, Any], where: str) -> Iterator[Vote]:
+    """The vote of a line, or those that its rankings imply."""
+    rankings = row.get("rankings")
+    if rankings is None:
+        yield _vote(row, where)
+        return
+    question = str(row.get("question_id") or row.get("id") or "")
+    if not question:
+        raise InvalidData(f"{where} has no question_id; rankings name their question.")
+    models = _models(row.get("responses"), where)
+    for ranking in rankings if isinstance(rankings, list) else [rankings]:
+        ranks = ranking.get("rank") if isinstance(ranking, Mapping) else None
+        if not isinstance(ranks, Mapping) or set(ranks) != set(models):
+            raise InvalidData(
+                f"{where}: a ranking gives each of {', '.join(models)} a place; got {ranks!r}."
+            )
+        if not all(_is_number(place) for place in ranks.values()):
+            raise InvalidData(f"{where}: a place is a number; got {ranks!r}.")
+        annotator = ranking.get("annotator")
+        for first, second in combinations(models, 2):
+            names = (models[first], models[second])
+            yield Vote(
+                question=question,
+                item=json.dumps([question, None, *sorted(names)]),
+                first=names[0],
+                second=names[1],
+                score=float(np.sign(ranks[first] - ranks[second]) + 1) / 2,
+                judge=None if annotator is None else str(annotator),
+            )
+
+
+def _models(responses: Any, where: str) -> dict[str, str]:
+    """The model that wrote each response, by rid."""
+    known = {}
+    for one in responses if isinstance(responses, list) else ():
+        if isinstance(one, Mapping) and {"rid", "model"} <= one.keys():
+            known[str(one["rid"])] = str(one["model"])
+    if len(known) < 2 or len(set(known.values())) < len(known):
+        raise InvalidData(
+            f"{where}: rankings need responses of at least 2 models, each with rid and model;"
+            f" got {known}."
+        )
+    return known
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _vote(row: Mapping[str, Any], where: str) -> Vote:
@@ -84,8 +141,7 @@ def _longer_by(row: Mapping[str, Any], where: str) -> float | None:
         length = row.get(name)
         if length is None:
             return None
-        number = isinstance(length, int | float) and not isinstance(length, bool)
-        if not number or not 0 <= length < math.inf:
+        if not _is_number(length) or length < 0:
             raise InvalidData(f"{where}: a length is a number from 0 up; got {length!r}.")
         lengths.append(float(length))
     return lengths[1] - lengths[0]
@@ -94,8 +150,7 @@ def _longer_by(row: Mapping[str, Any], where: str) -> float | None:
 def _score(row: Mapping[str, Any], where: str) -> float:
     probability = row.get("p_model_b")
     if probability is not None:
-        number = isinstance(probability, int | float) and not isinstance(probability, bool)
-        if not number or not 0 <= probability <= 1:
+        if not _is_number(probability) or not 0 <= probability <= 1:
             raise InvalidData(f"{where}: p_model_b lies between 0 and 1; got {probability!r}.")
         return float(probability)
     winner = row.get("winner")
@@ -141,7 +196,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         yield (
             number,
             {
-                name: value
+                name: value.tolist() if isinstance(value, np.ndarray) else value
                 for name, value in row.items()
                 if value is not None and not (isinstance(value, float) and math.isnan(value))
             },

@@ -11,6 +11,7 @@ import numpy as np
 
 from evaluation.chance import holm
 from evaluation.compared_arms import ArmComparison, Ballots, Pair, compare
+from evaluation.group_orders import GroupOrders, Preference, group_orders
 from evaluation.intervals import FEWEST_RATERS, Estimate, enough_raters
 from evaluation.judge_agreement import judge_agreement, verdicts_in_votes
 from evaluation.likeness import seen_design
@@ -25,6 +26,7 @@ def votes_report(
     *,
     rng: np.random.Generator,
     programs: Sequence[str] = (),
+    tie_break: Sequence[str] | None = None,
     confidence: float = 0.95,
 ) -> dict[str, Any]:
     """What the votes say of every pair of models.
@@ -34,24 +36,33 @@ def votes_report(
         rng: Source of permutations and of the bootstrap of the agreement.
         programs: Judges that are programs. Where there are votes of others, these alone count, and
             the programs' stand beside them.
+        tie_break: All models, in the order that settles ties in the orders of groups; None leaves
+            them open.
         confidence: Coverage of every interval.
 
     Returns:
         Fractions, not percent.
 
         - `win_rates`: one entry for each model against each opponent it met. `win_rate` is
-          clustered by question, and by judge too where `other_people`; `length_controlled` needs
-          lengths; `any_time` holds at whatever line one stops reading; `p_value` is corrected by
-          Holm's way for the number of pairs; `with_judges` is prediction-powered. An estimate that
-          cannot be had is None.
+          clustered by question, and by judge too where `other_people`; `bootstrap` likewise;
+          `length_controlled` needs lengths; `any_time` holds at whatever line one stops reading;
+          `p_value` is corrected by Holm's way for the number of pairs; `sign_test` lets every
+          question count once; `with_judges` is prediction-powered. An estimate that cannot be had
+          is None.
         - `ranking`: models by strength (Bradley and Terry), with `elo` and the range of places that
           the intervals leave open; where strengths do not exist, by `average_win_rate`, the plain
           mean over opponents, each counting once.
+        - `group_orders`: of three or more models where judges put all of them in order, most of
+          the times they said something of a question: points by ranked pairs, and Borda's; else
+          None.
         - `agreement`: nominal alpha over verdicts. `judges`: programs against the others.
         - `position_bias`: share of left, where the file tells sides; `side`: what standing on the
           left is worth, in logits, by the model behind the ranking.
         - `design`: ties and likeness of votes on one question, to plan the next study with.
         - `warnings`: in words.
+
+    Raises:
+        InvalidOption: `tie_break` does not name each model once.
     """
     beside = [vote for vote in votes if vote.judge in programs]
     counting = [vote for vote in votes if vote.judge not in programs] or list(votes)
@@ -90,6 +101,7 @@ def votes_report(
             side for pair, one in compared.items() for side in _both_sides(pair, pairs[pair], one)
         ],
         "ranking": _standings(pairs, ranked),
+        "group_orders": _orders(counting, tie_break, confidence),
         "agreement": agreed,
         "judges": _judges(beside, counting, rng, confidence),
         "position_bias": _json(_position_bias(counting, confidence)),
@@ -179,6 +191,9 @@ def _both_sides(
             mirror = estimate is not None and model != pair[0]
             entry[name] = _json(estimate.mirrored() if mirror and estimate else estimate)
         entry["p_value"] = found and found.p_value
+        entry["sign_test"] = found and asdict(
+            found.by_prompt if model == pair[0] else found.by_prompt.mirrored()
+        )
         entry["other_people"] = bool(found and found.other_people)
         sides.append(entry)
     return sides
@@ -186,6 +201,7 @@ def _both_sides(
 
 ESTIMATES = {
     "win_rate": "win_rate",
+    "bootstrap": "resampled",
     "length_controlled": "at_equal_length",
     "any_time": "any_time",
     "with_judges": "with_judges",
@@ -245,6 +261,33 @@ def _standings(pairs: dict[Pair, list[Vote]], ranked: Ranking | None) -> list[di
             str(entry["model"]),
         ),
     )
+
+
+def _orders(
+    votes: Sequence[Vote], tie_break: Sequence[str] | None, confidence: float
+) -> dict[str, Any] | None:
+    """Orders of each question, where what judges said are orders for the most part."""
+    known = [vote for vote in votes if vote.judge is not None and vote.first != vote.second]
+    models = sorted({model for vote in known for model in (vote.first, vote.second)})
+    try:
+        found: GroupOrders = group_orders(
+            [
+                Preference(
+                    prompt=vote.question,
+                    rater=str(vote.judge),
+                    first=vote.second,
+                    second=vote.first,
+                    score=vote.score,
+                )
+                for vote in known
+            ],
+            arms=models,
+            tie_break=tie_break,
+            confidence=confidence,
+        )
+    except TooLittleData:
+        return None
+    return asdict(found) if found.orders > found.left_out else None
 
 
 def _judges(

@@ -62,12 +62,21 @@ def reward(
 
 @evaluate.command
 def votes(
-    path: Annotated[Path, Parameter(help="Lines of question_id, model_a, model_b, winner.")],
+    path: Annotated[
+        Path, Parameter(help="Lines of question_id, model_a, model_b, winner; or rankings.")
+    ],
     /,
     *,
     programs: Annotated[
         list[str] | None,
         Parameter(consume_multiple=True, help="Judges that are programs; the others decide."),
+    ] = None,
+    tie_break: Annotated[
+        list[str] | None,
+        Parameter(
+            consume_multiple=True,
+            help="All models, in the order that settles ties in rankings; else ties stay ties.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -78,7 +87,10 @@ def votes(
     from evaluation.votes_report import votes_report
 
     report = votes_report(
-        read_votes(path), rng=np.random.default_rng(VOTES_SEED), programs=programs or ()
+        read_votes(path),
+        rng=np.random.default_rng(VOTES_SEED),
+        programs=programs or (),
+        tie_break=tie_break,
     )
     if as_json:
         tell_json(report)
@@ -86,7 +98,7 @@ def votes(
     tell_table(
         (
             "model", "opponent", "votes", "ties", "prompts", "win rate", "at equal length",
-            "at any time", "p",
+            "at any time", "p", "questions won, lost",
         ),
         [
             (
@@ -99,6 +111,7 @@ def votes(
                 written_estimate(row["length_controlled"]),
                 written_estimate(row["any_time"]),
                 "-" if row["p_value"] is None else f"{row['p_value']:.3g}",
+                _won_and_lost(row["sign_test"]),
             )
             for row in report["win_rates"]
         ],
@@ -120,6 +133,21 @@ def votes(
         empty="No two models were compared.",
     )
     tell("")
+    if (orders := report["group_orders"]) is not None:
+        tell_table(
+            ("model", "points by ranked pairs", "Borda", "first on"),
+            [
+                (
+                    one["arm"],
+                    written_estimate(one["points"]),
+                    written_estimate(one["borda"]),
+                    f"{one['first']} of {orders['prompts']}",
+                )
+                for one in orders["standings"]
+            ],
+            empty="",
+        )
+        tell("")
     tell(f"agreement between judges (alpha): {written_estimate(report['agreement']['alpha'])}")
     tell(f"position bias (share of left): {written_estimate(report['position_bias'])}")
     for one in report["judges"]:
@@ -129,6 +157,13 @@ def votes(
             f" two people do: {written_estimate(beside['people']['equal'])}"
         )
     _warn(report)
+
+
+def _won_and_lost(found: dict[str, Any] | None) -> str:
+    """On how many questions, each counting once, and how likely that is by chance."""
+    if found is None:
+        return "-"
+    return f"{found['won']}, {found['lost']} (p {found['p_value']:.3g})"
 
 
 def _place(row: dict[str, Any]) -> str:

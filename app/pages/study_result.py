@@ -25,13 +25,15 @@ from app.pages.fragments import (
 )
 from app.version import SOFTWARE
 from evaluation.ablation_words import chance
+from evaluation.compared_arms import ArmComparison
+from evaluation.group_orders import GroupOrders
 from evaluation.intervals import Estimate
 from evaluation.judge_agreement import Beside
 from evaluation.ranking import Standing
 from evaluation.study_methods import methods, participants
 from evaluation.study_reading import Example, StudyReading, examples
 from evaluation.study_record import StudyRecord
-from evaluation.study_report import CLOSED_EARLY, DIGEST, facts_of
+from evaluation.study_report import BY_GROUP, CLOSED_EARLY, DIGEST, SECOND_OPINION, facts_of
 from evaluation.verdict import StudyResult, votes_that_count
 from storage.records import Study
 
@@ -64,6 +66,11 @@ def numbers(record: StudyRecord, found: StudyReading | None) -> Markup:
         ]
     elif found is not None and found.no_ranking:
         parts.append(notice(found.no_ranking, title="No ranking."))
+    if found is not None and found.orders is not None:
+        parts += [section("Prompt by prompt", BY_GROUP), _orders(found.orders)]
+    planned = [one for one in result.comparisons if one.planned]
+    if found is not None and planned:
+        parts += [section("A second opinion", SECOND_OPINION), _second_opinions(planned)]
     return _stack(parts)
 
 
@@ -220,6 +227,54 @@ def _places(standings: Sequence[Standing]) -> Markup:
         for one in standings
     ]
     return table(columns, rows, caption="Policies by strength")
+
+
+def _orders(found: GroupOrders) -> Markup:
+    columns = (
+        Column("Policy"),
+        Column("First on", numeric=True),
+        Column("Points"),
+        Column("Put before the others"),
+    )
+    rows = [
+        (
+            one.arm,
+            f"{number(one.first)} of {number(found.prompts)}",
+            interval(
+                one.points.as_json(),
+                scale=(0.0, 1.0),
+                reference=(1 + 1 / len(found.standings)) / 2,
+                reference_name="the mean of all places",
+                as_percent=False,
+            ),
+            _share(one.borda),
+        )
+        for one in found.standings
+    ]
+    return table(columns, rows, caption="Policies by the orders of each prompt")
+
+
+def _second_opinions(pairs: Sequence[ArmComparison]) -> Markup:
+    columns = (
+        Column("Policies"),
+        Column("Drawn anew (bootstrap)"),
+        Column("Prompts won", numeric=True),
+        Column("Prompts lost", numeric=True),
+        Column("Prompts even", numeric=True),
+        Column("p (sign test)", numeric=True),
+    )
+    rows = [
+        (
+            lines(one.arm, f"against {one.opponent}"),
+            _share(one.resampled),
+            number(one.by_prompt.won),
+            number(one.by_prompt.lost),
+            number(one.by_prompt.tied),
+            chance(one.by_prompt.p_value),
+        )
+        for one in pairs
+    ]
+    return table(columns, rows, caption="The same votes counted in other ways")
 
 
 def _agreement(judge: str, what: str, both: Beside) -> tuple[Cell, ...]:

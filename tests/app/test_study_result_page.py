@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_study import made_study
 from pages_desk import Desk, open_desk
 from served import Web, open_plain_web
 from three_arms import three_arms
 
 from app.cli import main
+from app.pages.study_result import numbers
 from evaluation.study_figures import DRAWN
 from evaluation.study_package import differences
+from evaluation.study_reading import reading
 from evaluation.study_record import study_record
 from storage.annotators import add_annotator, annotators
 from storage.database import Database
@@ -74,6 +77,8 @@ def test_a_closed_study_shows_all_there_is(desk: tuple[Desk, Annotator, Study, S
         found.result.verdict,
         found.study.plan["digest"],
         "Where each arm stands",
+        "A second opinion",
+        f">{found.result.comparisons[0].by_prompt.won}<",
         "Programs beside people",
         "longest answer",
         "Where they disagreed most",
@@ -105,6 +110,19 @@ def test_of_an_open_study_an_early_look_shows_totals_only(
     assert len(figures) == 2
     for words in ("t-example", "Download", "We compared", "Where each arm stands", "below 0.001"):
         assert words not in early, words
+    assert "A second opinion" not in early
+
+
+def test_rankings_are_told_prompt_by_prompt() -> None:
+    ranked = made_study(ranked=True)
+    found = reading(ranked)
+    told = str(numbers(ranked, found))
+    assert found.orders is not None
+    assert "Prompt by prompt" in told
+    for one in found.orders.standings:
+        assert f"{one.first} of {found.orders.prompts}" in told
+    paired = made_study()
+    assert "Prompt by prompt" not in numbers(paired, reading(paired))
 
 
 def test_nobody_but_researchers_sees_a_result(

@@ -195,8 +195,8 @@ def cover_of_prompts_and_raters(*, votes: bool) -> float:
 
 def test_resampled_prompts_and_raters_cover_the_truth() -> None:
     assert 0.93 <= cover_of_prompts_and_raters(votes=False) <= 0.97
-    # What is left of a vote varies more than prompts and raters do: too wide, as Owen proves.
-    assert 0.95 <= cover_of_prompts_and_raters(votes=True) <= 0.995
+    # What is left of a vote varies more than prompts and raters do: Owen's own covers 0.98.
+    assert 0.93 <= cover_of_prompts_and_raters(votes=True) <= 0.97
 
 
 @patient

@@ -103,6 +103,48 @@ def test_three_arms_have_places_and_two_have_none(record: StudyRecord, page: Pag
     assert "ranking" not in page_of(two).text
 
 
+def test_a_study_of_rankings_is_told_prompt_by_prompt() -> None:
+    ranked = made_study(ranked=True, identical=3)
+    found, text = reading(ranked), page_of(ranked).text
+    assert found.orders is not None
+    # Where two arms gave the same answer they are tied, and the third is before or behind both.
+    assert (found.orders.prompts, found.orders.orders, found.orders.left_out) == (20, 60, 0)
+    assert "Prompt by prompt" in text
+    for one in found.orders.standings:
+        value, low, high = one.points.value, one.points.low, one.points.high
+        assert f"{one.first} of 20" in text
+        assert f"{value:.2f} [{low:.2f}, {high:.2f}]" in text
+    # Borda's share is the mean of the win rates, where everybody is asked of every pair.
+    rates = {arm: [] for arm in ARMS}
+    for pair in ranked.result.comparisons:
+        rates[pair.arm].append(pair.win_rate.value)
+        rates[pair.opponent].append(1 - pair.win_rate.value)
+    for one in found.orders.standings:
+        assert one.borda.value == pytest.approx(sum(rates[one.arm]) / 2)
+    assert "ranked pairs (Tideman 1987)" in methods_of(ranked)
+    assert found.as_json()["group_orders"]["standings"][0]["arm"] == found.orders.standings[0].arm
+    # Pairs are no orders, whoever voted on them.
+    paired = made_study()
+    assert reading(paired).orders is None
+    assert "Prompt by prompt" not in page_of(paired).text
+
+
+def test_a_second_opinion_is_given_of_what_was_planned(record: StudyRecord) -> None:
+    html = html_of(record)
+    assert "A second opinion" in html
+    for pair in record.result.comparisons:
+        count = pair.by_prompt
+        assert count.won + count.lost + count.tied == pair.prompts + pair.identical
+        assert pair.resampled is not None
+        low, high = round(100 * pair.resampled.low), round(100 * pair.resampled.high)
+        cells = [f"[{low}, {high}]</span>", *map(str, (count.won, count.lost, count.tied))]
+        assert '</td><td class="number">'.join(cells) in html
+    # An interval or a p-value for the end would be too sure of a study that ended early.
+    early = made_study(voted=0.7)
+    assert not any(pair.planned for pair in early.result.comparisons)
+    assert "A second opinion" not in page_of(early).text
+
+
 def test_identical_answers_pull_the_arms_together_in_the_ranking() -> None:
     votes = votes_that_count(made_study().votes)
     pairs = list(combinations(ARMS, 2))

@@ -308,6 +308,91 @@ def test_the_win_rates_that_the_thesis_published_come_out(
     assert ours["win_rate"]["high"] - ours["win_rate"]["low"] > 0.18
 
 
+def ranking(ranks: Any, *, models: Any = ("x", "y", "z"), **more: object) -> dict[str, Any]:
+    responses = [{"rid": f"r{n}", "model": model} for n, model in enumerate(models)]
+    return {
+        "question_id": "q",
+        "responses": responses,
+        "rankings": [{"annotator": f"p{n}", "rank": one} for n, one in enumerate(ranks)],
+    } | more
+
+
+def test_a_ranking_is_a_vote_on_every_two_answers(write: Write, tmp_path: Path) -> None:
+    row = ranking([{"r0": 1, "r1": 3, "r2": 1}])
+    found = read_votes(write([row]))
+    assert [(v.first, v.second, v.score, v.judge, v.question) for v in found] == [
+        ("x", "y", 0, "p0", "q"),
+        ("x", "z", 0.5, "p0", "q"),
+        ("y", "z", 1, "p0", "q"),
+    ]
+    pd.DataFrame([row]).to_parquet(tmp_path / "rankings.parquet")
+    assert read_votes(tmp_path / "rankings.parquet") == found
+    del row["question_id"]
+    assert read_votes(write([row | {"id": "q"}])) == found
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (
+            ranking([{"r0": 1, "r1": 2}]),
+            "Line 1 of votes.jsonl: a ranking gives each of r0, r1, r2",
+        ),
+        (ranking([[1, 2, 3]]), "a ranking gives each of r0, r1, r2 a place; got [1, 2, 3]"),
+        (ranking([{"r0": 1, "r1": "2", "r2": 3}]), "a place is a number; got {'r0': 1, 'r1': '2'"),
+        (ranking([{"r0": 1, "r1": True, "r2": 3}]), "a place is a number"),
+        (ranking([], rankings="x first"), "a ranking gives each of r0, r1, r2 a place; got None"),
+        (ranking([], models=["x", "x"]), "rankings need responses of at least 2 models"),
+        (ranking([], responses=None), "each with rid and model; got {}"),
+        (ranking([], question_id=None), "Line 1 of votes.jsonl has no question_id"),
+    ],
+)
+def test_what_is_no_ranking_is_named(write: Write, row: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidData, match=re.escape(problem)):
+        read_votes(write([row]))
+
+
+def test_the_points_of_the_thesis_come_out_of_its_file(shared_data: Path, write: Write) -> None:
+    published = json.loads((shared_data / "expected/thesis_published_visible.json").read_text())
+    with gzip.open(shared_data / "votes_thesis_user_study_groups12.jsonl.gz", "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    for group in (1, 2):
+        votes = read_votes(write([row for row in rows if row["group"] == group]))
+        found = votes_report(
+            votes,
+            rng=np.random.default_rng(0),
+            tie_break=["abs_rlhf", "crs_rlhf", "preference_rlhf"],
+        )["group_orders"]
+        assert (found["prompts"], found["orders"], found["left_out"]) == (20, 80, 0)
+        assert {one["arm"]: round(one["points"]["value"], 2) for one in found["standings"]} == {
+            arm: points[group - 1] for arm, points in published["table17_user_study_points"].items()
+        }
+
+
+def test_votes_that_are_no_orders_have_no_order_of_groups(write: Write) -> None:
+    orders = [ranking([{"r0": 1, "r1": 2, "r2": 3}], question_id=f"q{n}") for n in range(3)]
+    assert report(write(orders))["group_orders"]["standings"][0]["arm"] == "x"
+    assert report(write(orders[:1] * 2))["group_orders"] is None
+    alone = [
+        {"question_id": f"q{n}", "model_a": "x", "model_b": "z", "winner": "tie", "judge": "p9"}
+        for n in range(3)
+    ]
+    assert report(write([*orders, *alone]))["group_orders"] is None
+
+
+def test_questions_won_and_lost_are_told_from_both_sides(write: Write) -> None:
+    rows = [vote(n, "model_b" if n < 9 else "model_a" if n < 12 else "tie") for n in range(14)]
+    found = report(write(rows))
+    ours, theirs = (entry(found, *pair)["sign_test"] for pair in (("ppo", "sft"), ("sft", "ppo")))
+    assert (ours["won"], ours["lost"], ours["tied"]) == (9, 3, 2)
+    assert (theirs["won"], theirs["lost"], theirs["tied"]) == (3, 9, 2)
+    # Twelve coins: (1 + 12 + 66 + 220) / 4096 on either side.
+    assert ours["p_value"] == theirs["p_value"] == pytest.approx(2 * 299 / 4096)
+    again = entry(found, "ppo", "sft")["bootstrap"]
+    assert again["value"] == pytest.approx(10 / 14)
+    assert again["low"] < 0.55 < again["value"] < again["high"]
+
+
 def test_the_thesis_users_hardly_agree_and_hardly_prefer(shared_data: Path, write: Write) -> None:
     """The figures of the re-analysis in the notes on the field."""
     rows = []

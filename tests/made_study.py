@@ -61,6 +61,7 @@ def made_study(
     ties: float = 0.15,
     identical: int = 0,
     rated: bool = False,
+    ranked: bool = False,
     voted: float = 1.0,
     closed: bool = True,
     seed: int = 1,
@@ -80,6 +81,7 @@ def made_study(
         ties: Share of ties.
         identical: To how many prompts the last two arms give the same answer.
         rated: Whether answers are rated, too.
+        ranked: Whether everybody puts the answers of all arms in order, instead of pairs.
         voted: Which part of the planned votes was given.
         closed: Whether the study is over.
         seed: Of everything.
@@ -107,13 +109,19 @@ def made_study(
     pairs = list(combinations(arms, 2))
     same = {pair: [] for pair in pairs}
     same[arms[-2], arms[-1]] = list(range(identical))
-    form = "pair_with_ratings" if rated else "pair"
+    form = "ranking" if ranked else "pair_with_ratings" if rated else "pair"
     plan = _plan(arms, said, same, overlap, form)
     votes: list[StudyVote] = []
     ratings: list[StudyRating] = []
     turn = 0
     for n in rng.permutation(prompts):
         taste = rng.normal(0, 0.7)
+        if ranked:
+            for _ in range(overlap):
+                person = f"amber-heron-{turn % people:02d}"
+                turn += 1
+                votes += _ordered(rng, said[n], answers, int(n), arms, person=person, kind=kind)
+            continue
         for pair in pairs:
             if n in same[pair]:
                 continue
@@ -230,6 +238,36 @@ def _vote(
         right_length=lengths[right],
         prompt_kinds=prompt.tags,
     )
+
+
+def _ordered(
+    rng: np.random.Generator,
+    prompt: Prompt,
+    answers: Mapping[tuple[int, str], Response],
+    number: int,
+    arms: Sequence[str],
+    *,
+    person: str,
+    kind: Kind,
+) -> list[StudyVote]:
+    """One person's order of all arms as votes; answers that are alike get one place."""
+    texts = {arm: answers[number, arm].text for arm in arms}
+    worth = {texts[arm]: round(2 * (STRENGTH.get(arm, 0) + rng.normal())) for arm in arms}
+    return [
+        StudyVote(
+            prompt=prompt.id,
+            annotator=person,
+            kind=kind,
+            left=left,
+            right=right,
+            choice=int(np.sign(worth[texts[right]] - worth[texts[left]])),
+            left_length=len(texts[left]),
+            right_length=len(texts[right]),
+            prompt_kinds=prompt.tags,
+        )
+        for left, right in combinations(arms, 2)
+        if texts[left] != texts[right]
+    ]
 
 
 def _judged(
