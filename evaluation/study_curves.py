@@ -37,6 +37,8 @@ FAINT = "rgba(23,138,145,0.16)"
 SPLIT_COLOURS = (AMBER, "#e3b679", "#9aa6ae", "#79bcc1", TEAL)
 NAME_WIDTH = 15
 """Characters of an arm's name on an axis that fit on a phone."""
+TITLE_WIDTH = 30
+"""Characters of a title that fit there."""
 
 
 def as_votes_came(
@@ -102,7 +104,7 @@ def as_votes_came(
             x=decided,
             line={"color": AMBER, "dash": "dash", "width": 1.6},
             annotation={
-                "text": f"decided after {decided} prompts",
+                "text": f"decided at {decided}",
                 "font": {"size": 12},
                 "xanchor": "right" if late else "left",
                 "y": 0.02,
@@ -110,16 +112,17 @@ def as_votes_came(
             },
         )
     figure.add_hline(y=0.5, line={"color": INK, "dash": "dot", "width": 1.4})
+    title = _fitting("Win rate of {} as votes came", first.arm, TITLE_WIDTH)
     styled(
         figure,
         height=FIGURE_HEIGHT,
-        title=_fitting("Win rate of {} as votes came", first.arm),
+        title=title,
         x_title="prompts with all their votes" if still_open else "prompts",
         legend=True,
     )
     # Below the axis, where names of any length have room on a phone.
     figure.update_layout(
-        margin={"t": 44, "b": 92},
+        margin={"t": 44 + 18 * title.count("<br>"), "b": 92},
         legend={"x": 0, "xanchor": "left", "y": -0.26, "yanchor": "top", "font": {"size": 12}},
     )
     figure.update_xaxes(range=[0, max(plan.prompts, at[-1]) * 1.03])

@@ -189,7 +189,7 @@ def _comparisons(record: StudyRecord) -> Markup:
         (
             lines(one.arm, f"against {one.opponent}"),
             _share(one.told),
-            None if record.still_open else _share(one.at_equal_length),
+            None if record.still_open else _at_equal_length(one),
             number(one.votes),
             number(one.ties),
             number(one.prompts),
@@ -335,6 +335,13 @@ def _share(found: Estimate | None) -> Markup:
     return interval(
         found.as_json() if found else None, reference=0.5, reference_name="no difference"
     )
+
+
+def _at_equal_length(found: ArmComparison) -> Markup:
+    if found.at_equal_length is None:
+        # Votes may be many: lengths are not known, are all alike, or go with every win.
+        return Markup('<span class="t-none">cannot be told</span>')
+    return _share(found.at_equal_length)
 
 
 def _planned(found: StudyResult) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_study import made_study
+from made_study import ARMS, made_study
 from pages_desk import Desk, open_desk
 from served import Web, open_plain_web
 from three_arms import three_arms
@@ -123,6 +123,15 @@ def test_rankings_are_told_prompt_by_prompt() -> None:
         assert f"{one.first} of {found.orders.prompts}" in told
     paired = made_study()
     assert "Prompt by prompt" not in numbers(paired, reading(paired))
+
+
+def test_what_cannot_be_told_at_equal_length_is_not_put_down_to_too_few_votes() -> None:
+    # The first arm is always longer by as much, so nothing tells length and arm apart.
+    texts = {(n, arm): "word " * (9 - ARMS.index(arm)) for n in range(20) for arm in ARMS}
+    record = made_study(texts=texts)
+    assert record.result.comparisons[0].at_equal_length is None
+    assert "cannot be told" in numbers(record, reading(record))
+    assert "cannot be told" not in numbers(made_study(), reading(made_study()))
 
 
 def test_nobody_but_researchers_sees_a_result(

@@ -86,7 +86,7 @@ def test_the_curve_says_after_how_many_prompts_it_was_decided() -> None:
     at = int(note.text.split()[2])
     half = len(figure.data[0].y) // 2
     lows = figure.data[0].y[half:][::-1]
-    assert note.text == f"decided after {at} prompts"
+    assert note.text == f"decided at {at}"
     assert lows[at - 1] > 0.5 >= lows[at - 2]
     assert figures_of(made_study(ties=1))["as_votes_came"].layout.annotations == ()
 
