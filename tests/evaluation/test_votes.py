@@ -461,3 +461,15 @@ def test_llmfao_average_win_rates_are_evalicas(shared_data: Path) -> None:
     ranking = report(shared_data / "votes_llmfao.jsonl.gz")["ranking"]
     found = {each["model"]: each["average_win_rate"] for each in ranking}
     assert found == pytest.approx(golden["average_win_rate"], abs=1e-6)
+
+
+def test_the_lines_of_the_documentation_are_votes(write: Write) -> None:
+    page = Path(__file__).parents[2] / "docs" / "studies.md"
+    lines = re.findall(r"```json\n(.+?)\n```", page.read_text(encoding="utf-8"))
+    votes = read_votes(write(lines))
+    assert [(vote.first, vote.second, vote.score) for vote in votes] == [
+        ("sft", "ppo", 1),
+        ("sft", "ppo", 1),
+        ("sft", "dpo", 1),
+        ("ppo", "dpo", 0.5),
+    ]
