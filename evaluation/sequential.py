@@ -18,6 +18,7 @@ alike is what keeps that bet fair. The estimate is therefore the mean over promp
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,11 +158,9 @@ def chance_to_decide(
         InvalidOption: More prompts are complete than the budget has.
     """
     unit = _so_far(scores, prompts, budget, overlap, confidence)
-    rows, decided = max(1, BLOCK // budget), 0
-    for start in range(0, runs, rows):
-        whole = _gone_on(unit, budget, min(rows, runs - start), rng)
-        decided += int(ever_rich(whole, mean=0.5, confidence=confidence).sum())
-    return decided / runs
+    return _share_decided(
+        unit, budget, runs, rng, lambda whole: ever_rich(whole, mean=0.5, confidence=confidence)
+    )
 
 
 def chance_at_end(
@@ -193,13 +192,14 @@ def chance_at_end(
         InvalidOption: More prompts are complete than the budget has.
     """
     unit = _so_far(scores, prompts, budget, overlap, confidence)
-    rows, decided = max(1, BLOCK // budget), 0
-    for start in range(0, runs, rows):
-        whole = _gone_on(unit, budget, min(rows, runs - start), rng)
-        reach = stats.t.ppf((1 + confidence) / 2, df=budget - 1) * whole.std(axis=1, ddof=1)
-        off = np.abs(whole.mean(axis=1) - 0.5) * math.sqrt(budget)
-        decided += int((off > reach).sum())
-    return decided / runs
+    critical = stats.t.ppf((1 + confidence) / 2, df=budget - 1) / math.sqrt(budget)
+    return _share_decided(
+        unit,
+        budget,
+        runs,
+        rng,
+        lambda whole: np.abs(whole.mean(axis=1) - 0.5) > critical * whole.std(axis=1, ddof=1),
+    )
 
 
 def _so_far(
@@ -217,10 +217,24 @@ def _so_far(
     return unit
 
 
-def _gone_on(unit: Floats, budget: int, runs: int, rng: np.random.Generator) -> Floats:
-    """Several studies that begin alike and go on with prompts drawn anew, shape (runs, budget)."""
-    coming = rng.choice(unit, size=(runs, budget - unit.size))
-    return np.hstack([np.broadcast_to(unit, (runs, unit.size)), coming])
+def _share_decided(
+    unit: Floats,
+    budget: int,
+    runs: int,
+    rng: np.random.Generator,
+    decides: Callable[[Floats], NDArray[np.bool_]],
+) -> float:
+    """Share of studies decided that begin alike and go on with prompts drawn anew.
+
+    `decides` is given several whole studies at a time, shape (studies, budget).
+    """
+    rows, decided = max(1, BLOCK // budget), 0
+    for start in range(0, runs, rows):
+        studies = min(rows, runs - start)
+        coming = rng.choice(unit, size=(studies, budget - unit.size))
+        whole = np.hstack([np.broadcast_to(unit, (studies, unit.size)), coming])
+        decided += int(decides(whole).sum())
+    return decided / runs
 
 
 def ever_rich(units: Floats, *, mean: float, confidence: float) -> NDArray[np.bool_]:
