@@ -213,6 +213,12 @@ def _further(record: StudyRecord, found: StudyReading) -> list[str]:
     if record.result.judges:
         names = in_words([one.judge for one in record.result.judges])
         said.append(f"Programs voted beside people and count in no win rate of theirs: {names}.")
+    if found.raters is not None:
+        said.append(
+            "How sharply each participant follows the order of the arms is a random slope, and what"
+            " the left side is worth to them a random intercept, on the strengths of Bradley and"
+            " Terry (penalised quasi-likelihood, Breslow and Clayton 1993)."
+        )
     if found.judges:
         said.append(
             "Their agreement with people is the share of equal verdicts on the same two answers,"

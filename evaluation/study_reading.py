@@ -14,6 +14,7 @@ from evaluation.group_orders import GroupOrders, Preference, group_orders
 from evaluation.intervals import enough_raters
 from evaluation.judge_agreement import JudgeAgreement, Verdict, judge_agreement
 from evaluation.ranking import Ranking, ranking
+from evaluation.rater_effects import RaterEffects, rater_effects
 from evaluation.study_plan import design_of
 from evaluation.study_ratings import StudyRating
 from evaluation.study_record import StudyRecord
@@ -33,6 +34,8 @@ class StudyReading:
     """Why there is none; empty for two arms."""
     orders: GroupOrders | None
     """Of a study of rankings: prompt by prompt, and each prompt counting once."""
+    raters: RaterEffects | None
+    """Each participant beside the rest; None where they are too few."""
     judges: tuple[JudgeAgreement, ...]
     """Programs beside people over all arms, the one that agrees most first."""
 
@@ -42,6 +45,7 @@ class StudyReading:
             "ranking": self.ranking and asdict(self.ranking),
             "no_ranking": self.no_ranking,
             "group_orders": self.orders and asdict(self.orders),
+            "raters": self.raters and asdict(self.raters),
             "judges_beside_people": [one.as_json() for one in self.judges],
         }
 
@@ -127,6 +131,7 @@ def _reading(
         ranking=ranked,
         no_ranking=problem,
         orders=orders,
+        raters=_rater_effects(counting, confidence),
         judges=tuple(_judges(votes, confidence)),
     )
 
@@ -193,6 +198,21 @@ def _orders(
     try:
         return group_orders(said, arms=arms, identical=identical, confidence=confidence)
     except TooLittleData:
+        return None
+
+
+def _rater_effects(votes: Sequence[StudyVote], confidence: float) -> RaterEffects | None:
+    """Each participant beside the ranking of all arms; None where there is none to be had."""
+    columns = (
+        [vote.left for vote in votes],
+        [vote.right for vote in votes],
+        [vote.score(vote.left) for vote in votes],
+    )
+    try:
+        ranked = ranking(*columns, [vote.prompt for vote in votes], side_effect=True)
+        raters = [vote.annotator for vote in votes]
+        return rater_effects(*columns, raters, ranked=ranked, confidence=confidence)
+    except (TooLittleData, NoConvergence):
         return None
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from evaluation.ablation_words import chance
 from evaluation.compared_arms import StudyVote
+from evaluation.rater_effects import odd_raters
 from evaluation.report_parts import rendered
 from evaluation.study_figures import DRAWN, drawn
 from evaluation.study_methods import exclusions, methods, participants, stopping
@@ -44,6 +45,14 @@ SECOND_OPINION = (
     " several pairs."
 )
 """What stands above the bootstrap and the sign test."""
+ONE_BY_ONE = (
+    "How sharply each follows the order of the arms that all votes together give: 1 is as they do"
+    " on the whole, 0 is a coin, below 0 is against it; and what standing on the left is worth to"
+    " them beyond what it is worth to all. Few votes are drawn towards the rest."
+)
+"""What stands above the participants."""
+FEWEST_SHOWN = 6
+"""Participants that are shown of those who follow the others least; `result.json` has all."""
 
 
 def study_html(record: StudyRecord, found: StudyReading, *, software: str) -> str:
@@ -72,6 +81,9 @@ def study_html(record: StudyRecord, found: StudyReading, *, software: str) -> st
         closed_early=CLOSED_EARLY,
         by_group=BY_GROUP,
         second_opinion=SECOND_OPINION,
+        one_by_one=ONE_BY_ONE,
+        least=found.raters.raters[:FEWEST_SHOWN] if found.raters else (),
+        odd=odd_raters(found.raters) if found.raters else "",
         as_planned=[one for one in result.comparisons if one.planned],
         figures=drawn(result, record.votes, plans=record.plans, still_open=False),
         words=DRAWN,

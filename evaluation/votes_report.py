@@ -16,6 +16,7 @@ from evaluation.intervals import FEWEST_RATERS, Estimate, enough_raters
 from evaluation.judge_agreement import judge_agreement, verdicts_in_votes
 from evaluation.likeness import seen_design
 from evaluation.ranking import Ranking, ranking
+from evaluation.rater_effects import RaterEffects, odd_raters, rater_effects
 from evaluation.statistics import agreement, position_bias
 from evaluation.votes import Vote
 from storage.errors import NoConvergence, TooLittleData
@@ -55,6 +56,8 @@ def votes_report(
         - `group_orders`: of three or more models where judges put all of them in order, most of
           the times they said something of a question: points by ranked pairs, and Borda's; else
           None.
+        - `raters`: how sharply each judge follows the ranking, and what a side is worth to them,
+          who follows least first; None below `FEWEST_RATERS` judges, or without a ranking.
         - `agreement`: nominal alpha over verdicts. `judges`: programs against the others.
         - `position_bias`: share of left, where the file tells sides; `side`: what standing on the
           left is worth, in logits, by the model behind the ranking.
@@ -91,6 +94,9 @@ def votes_report(
             " questions would go with these judges, and not how other judges would vote."
         )
     ranked, problem = _ranked(counting, confidence)
+    raters = _rater_effects(counting, ranked, confidence)
+    if raters is not None and (odd := odd_raters(raters)):
+        warnings.append(odd)
     if problem:
         warnings.append(f"There is no ranking by strength. {problem}")
     agreed = _agreement(counting, rng, confidence)
@@ -102,6 +108,7 @@ def votes_report(
         ],
         "ranking": _standings(pairs, ranked),
         "group_orders": _orders(counting, tie_break, confidence),
+        "raters": raters and asdict(raters),
         "agreement": agreed,
         "judges": _judges(beside, counting, rng, confidence),
         "position_bias": _json(_position_bias(counting, confidence)),
@@ -212,22 +219,46 @@ ESTIMATES = {
 def _ranked(votes: Sequence[Vote], confidence: float) -> tuple[Ranking | None, str]:
     """The ranking by strength, or why there is none."""
     between = [vote for vote in votes if vote.first != vote.second]
-    sides = all(vote.second_was_left is not None for vote in between)
     raters = _raters(between)
-    turned = [bool(vote.second_was_left) for vote in between]
     try:
         found = ranking(
-            [v.second if turn else v.first for v, turn in zip(between, turned, strict=True)],
-            [v.first if turn else v.second for v, turn in zip(between, turned, strict=True)],
-            [v.score if turn else 1 - v.score for v, turn in zip(between, turned, strict=True)],
+            *_sides(between),
             [vote.question for vote in between],
             raters=raters if raters is not None and enough_raters(raters) else None,
-            side_effect=sides,
+            side_effect=_sides_known(between),
             confidence=confidence,
         )
     except (TooLittleData, NoConvergence) as refusal:
         return None, str(refusal)
     return found, ""
+
+
+def _rater_effects(
+    votes: Sequence[Vote], ranked: Ranking | None, confidence: float
+) -> RaterEffects | None:
+    """Each judge beside the ranking; None where that cannot be told."""
+    between = [vote for vote in votes if vote.first != vote.second]
+    raters = _raters(between)
+    if ranked is None or raters is None:
+        return None
+    try:
+        return rater_effects(*_sides(between), raters, ranked=ranked, confidence=confidence)
+    except (TooLittleData, NoConvergence):
+        return None
+
+
+def _sides_known(votes: Sequence[Vote]) -> bool:
+    return all(vote.second_was_left is not None for vote in votes)
+
+
+def _sides(votes: Sequence[Vote]) -> tuple[list[str], list[str], list[float]]:
+    """Models on the left and on the right, as far as sides are known, and how left scored."""
+    turned = [bool(vote.second_was_left) for vote in votes]
+    return (
+        [v.second if turn else v.first for v, turn in zip(votes, turned, strict=True)],
+        [v.first if turn else v.second for v, turn in zip(votes, turned, strict=True)],
+        [v.score if turn else 1 - v.score for v, turn in zip(votes, turned, strict=True)],
+    )
 
 
 def _standings(pairs: dict[Pair, list[Vote]], ranked: Ranking | None) -> list[dict[str, Any]]:

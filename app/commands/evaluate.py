@@ -15,6 +15,9 @@ from storage.errors import InvalidOption
 evaluate = App(name="evaluate", help="Measure a reward model or a file of votes.")
 evaluate.command(ablation, name="ablation")
 
+FEWEST_SHOWN = 5
+"""Judges that are shown of those who follow a ranking least; `--json` has all."""
+
 VOTES_SEED = 0
 """Of the bootstrap: the same file gives the same intervals."""
 
@@ -148,6 +151,8 @@ def votes(
             empty="",
         )
         tell("")
+    if (raters := report["raters"]) is not None:
+        _tell_raters(raters["raters"])
     tell(f"agreement between judges (alpha): {written_estimate(report['agreement']['alpha'])}")
     tell(f"position bias (share of left): {written_estimate(report['position_bias'])}")
     for one in report["judges"]:
@@ -157,6 +162,25 @@ def votes(
             f" two people do: {written_estimate(beside['people']['equal'])}"
         )
     _warn(report)
+
+
+def _tell_raters(raters: list[dict[str, Any]]) -> None:
+    """The judges who follow the ranking least."""
+    tell_table(
+        ("judges who follow the ranking least", "votes", "follows", "worth of the left, logits"),
+        [
+            (
+                one["rater"],
+                one["follows"]["n"],
+                written_estimate(one["follows"]),
+                written_estimate(one["first_place"]),
+            )
+            for one in raters[:FEWEST_SHOWN]
+        ],
+        empty="",
+    )
+    tell("1 follows the ranking as sharply as judges do on the whole, 0 is a coin.")
+    tell("")
 
 
 def _won_and_lost(found: dict[str, Any] | None) -> str:

@@ -30,10 +30,19 @@ from evaluation.group_orders import GroupOrders
 from evaluation.intervals import Estimate
 from evaluation.judge_agreement import Beside
 from evaluation.ranking import Standing
+from evaluation.rater_effects import RaterEffect, odd_raters
 from evaluation.study_methods import methods, participants
 from evaluation.study_reading import Example, StudyReading, examples
 from evaluation.study_record import StudyRecord
-from evaluation.study_report import BY_GROUP, CLOSED_EARLY, DIGEST, SECOND_OPINION, facts_of
+from evaluation.study_report import (
+    BY_GROUP,
+    CLOSED_EARLY,
+    DIGEST,
+    FEWEST_SHOWN,
+    ONE_BY_ONE,
+    SECOND_OPINION,
+    facts_of,
+)
 from evaluation.verdict import StudyResult, votes_that_count
 from storage.records import Study
 
@@ -103,6 +112,10 @@ def background(record: StudyRecord, found: StudyReading) -> Markup:
             table(columns, rows, caption="Agreement of programs with people"),
             *(notice(text, "warn") for one in found.judges for text in one.warnings),
         ]
+    if found.raters is not None:
+        parts += [section("Participants one by one", ONE_BY_ONE), _raters(found.raters.raters)]
+        if odd := odd_raters(found.raters):
+            parts.append(notice(odd, "warn"))
     shown = examples(record)
     if shown:
         parts += [
@@ -275,6 +288,38 @@ def _second_opinions(pairs: Sequence[ArmComparison]) -> Markup:
         for one in pairs
     ]
     return table(columns, rows, caption="The same votes counted in other ways")
+
+
+def _raters(raters: Sequence[RaterEffect]) -> Markup:
+    columns = (
+        Column("Follows least"),
+        Column("Votes", numeric=True),
+        Column("How far"),
+        Column("Worth of the left, logits"),
+    )
+    shown = raters[:FEWEST_SHOWN]
+    rows = [
+        (
+            one.rater,
+            number(one.follows.n),
+            interval(
+                one.follows.as_json(),
+                scale=(-1.0, 3.0),
+                reference=1.0,
+                reference_name="as all on the whole",
+                as_percent=False,
+            ),
+            interval(
+                one.first_place.as_json() if one.first_place else None,
+                scale=(-2.0, 2.0),
+                reference=0.0,
+                reference_name="as to all on the whole",
+                as_percent=False,
+            ),
+        )
+        for one in shown
+    ]
+    return table(columns, rows, caption="Participants who follow the others least")
 
 
 def _agreement(judge: str, what: str, both: Beside) -> tuple[Cell, ...]:

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from served import Web, open_plain_web
 from three_arms import three_arms
 
 from app.cli import main
-from app.pages.study_result import numbers
+from app.pages.study_result import background, numbers
 from evaluation.study_figures import DRAWN
 from evaluation.study_package import differences
 from evaluation.study_reading import reading
@@ -213,3 +214,20 @@ def test_the_command_writes_the_package(
     with zipfile.ZipFile(target) as files:
         files.extractall(tmp_path / "study")
     assert differences(tmp_path / "study") == []
+
+
+def test_participants_who_follow_least_are_told() -> None:
+    made = made_study()
+    # One says the opposite of what was said, every time.
+    odd = [
+        replace(vote, choice=-vote.choice) if vote.annotator == "amber-heron-04" else vote
+        for vote in made_study(people=8, overlap=8, prompts=40, ties=0).votes
+    ]
+    record = replace(made_study(people=8, overlap=8, prompts=40, ties=0), votes=tuple(odd))
+    found = reading(record)
+    assert found.raters is not None
+    assert found.raters.raters[0].rater == "amber-heron-04"
+    told = str(background(record, found))
+    assert "Participants one by one" in told
+    assert "1 of 8 raters vote as if by chance, or against the others: amber-heron-04" in told
+    assert "as if by chance" not in background(made, reading(made))

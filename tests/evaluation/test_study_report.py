@@ -145,6 +145,21 @@ def test_a_second_opinion_is_given_of_what_was_planned(record: StudyRecord) -> N
     assert "A second opinion" not in page_of(early).text
 
 
+def test_participants_are_told_one_by_one(record: StudyRecord, page: Page) -> None:
+    found = reading(record)
+    assert found.raters is not None
+    assert "Participants one by one" in page.text
+    assert {one.rater for one in found.raters.raters} == {f"amber-heron-{n:02d}" for n in range(10)}
+    for one in found.raters.raters[:6]:
+        follows = one.follows
+        assert f"{follows.value:.2f} [{follows.low:.2f}, {follows.high:.2f}]" in page.text
+    assert found.as_json()["raters"]["raters"][0]["rater"] == found.raters.raters[0].rater
+    assert "random slope" in methods_of(record)
+    few = made_study(people=7)
+    assert reading(few).raters is None
+    assert "one by one" not in page_of(few).text
+
+
 def test_identical_answers_pull_the_arms_together_in_the_ranking() -> None:
     votes = votes_that_count(made_study().votes)
     pairs = list(combinations(ARMS, 2))

@@ -393,6 +393,38 @@ def test_questions_won_and_lost_are_told_from_both_sides(write: Write) -> None:
     assert again["low"] < 0.55 < again["value"] < again["high"]
 
 
+def test_judges_who_vote_by_chance_are_named(write: Write) -> None:
+    rng = np.random.default_rng(8)
+    rows = [
+        vote(question, "model_b" if rng.random() < chance else "model_a", judge=f"j{judge}")
+        for judge in range(10)
+        for chance in [0.1 if judge == 3 else 0.8]
+        for question in range(60)
+    ]
+    found = report(write(rows))
+    assert found["raters"]["raters"][0]["rater"] == "j3"
+    assert found["raters"]["raters"][0]["follows"]["high"] < 0
+    # The file does not tell sides.
+    assert found["raters"]["raters"][0]["first_place"] is None
+    assert any(
+        "1 of 10 raters vote as if by chance, or against the others: j3 (60 votes)" in text
+        for text in found["warnings"]
+    )
+    few = report(write([row for row in rows if row["judge"] < "j7"]))
+    assert few["raters"] is None
+
+
+def test_crowd_workers_who_voted_at_random_stand_out(shared_data: Path) -> None:
+    """LLMFAO: four of 124 workers, with 1,190 of 8,931 votes, whom nobody had named."""
+    found = votes_report(
+        read_votes(shared_data / "votes_llmfao.jsonl.gz"), rng=np.random.default_rng(0)
+    )
+    least = found["raters"]["raters"][:4]
+    assert {one["rater"] for one in least} == {"w11", "w15", "w20", "w70"}
+    assert sum(one["follows"]["n"] for one in least) == 1190
+    assert all(one["follows"]["low"] < 0 and one["follows"]["high"] < 0.7 for one in least)
+
+
 def test_the_thesis_users_hardly_agree_and_hardly_prefer(shared_data: Path, write: Write) -> None:
     """The figures of the re-analysis in the notes on the field."""
     rows = []
