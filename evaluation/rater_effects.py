@@ -35,8 +35,6 @@ from storage.errors import NoConvergence, TooLittleData
 
 Floats = NDArray[np.float64]
 
-ALIKE = 1e-3
-"""Variances below this are not told from 0: raters are alike."""
 SETTLED = 1e-3
 """Change of means and variances, beside the largest variance, at which they are taken as found."""
 ROUNDS = 1000
@@ -68,7 +66,8 @@ class RaterEffects:
 
     raters: tuple[RaterEffect, ...]
     spread: float
-    """Standard deviation of `follows` over raters; 0 where they are alike."""
+    """Standard deviation of `follows` over raters. Never 0: raters who are all alike cannot be told
+    from raters who differ a little."""
     first_place_spread: float | None
     """Of `first_place`, in logits; None where nobody knows who stood first."""
 
@@ -101,7 +100,9 @@ def rater_effects(
     Source:
         Penalised quasi-likelihood: Breslow and Clayton (1993), "Approximate Inference in
         Generalized Linear Mixed Models", JASA 88; variances by the EM algorithm of Dempster, Laird
-        and Rubin (1977).
+        and Rubin (1977), kept from 0 as in Chung, Rabe-Hesketh, Dorie, Gelman and Liu (2013), "A
+        Nondegenerate Penalized Likelihood Estimator for Variance Parameters in Multilevel Models",
+        Psychometrika 78.
     """
     check_confidence(confidence)
     score, names = win_scores(scores), label_column(raters)
@@ -129,7 +130,7 @@ def rater_effects(
     # Told beside what raters are like on the whole.
     unit, zero = np.array([[middle[0]], [1.0]]), np.array([[0.0], [middle[-1]]])
     found = (found - zero[: 1 + sided]) / unit[: 1 + sided]
-    deviation = np.sqrt(np.where(spread > ALIKE, spread, 0)) / unit[: 1 + sided, 0]
+    deviation = np.sqrt(spread) / unit[: 1 + sided, 0]
     reach = stats.norm.isf((1 - confidence) / 2) * np.sqrt(variance) / unit[: 1 + sided]
     votes = np.bincount(rater)
     labels = np.empty(count, dtype=object)
@@ -177,7 +178,9 @@ def _settled(
         found, variance = _effects(score, design, rater, start=found, middle=middle, spread=spread)
         before = np.concatenate([middle, spread])
         middle = found.mean(axis=1)
-        spread = np.maximum(((found - middle[:, None]) ** 2 + variance).mean(axis=1), ALIKE)
+        # One less than there are raters: a prior that grows with the deviation keeps it from 0,
+        # where everybody would be called surely alike because votes are few.
+        spread = ((found - middle[:, None]) ** 2 + variance).sum(axis=1) / (count - 1)
         if np.abs(np.concatenate([middle, spread]) - before).max() < SETTLED * spread.max():
             return found, variance, middle, spread
     raise NoConvergence(

@@ -37,7 +37,7 @@ FAINT = "rgba(23,138,145,0.16)"
 SPLIT_COLOURS = (AMBER, "#e3b679", "#9aa6ae", "#79bcc1", TEAL)
 NAME_WIDTH = 15
 """Characters of an arm's name on an axis that fit on a phone."""
-TITLE_WIDTH = 30
+TITLE_WIDTH = 36
 """Characters of a title that fit there."""
 
 

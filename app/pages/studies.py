@@ -180,7 +180,7 @@ def _table(visit: Visit, database: Database) -> Markup:
         name = link(study.name, visit.address("studies", study=study.id))
         here = Markup('<span class="t-chosen">{}</span>') if study == chosen else Markup("{}")
         cast, wanted, beside = _votes(study, database)
-        programs = f", {number(beside)} of programs" if beside else ""
+        programs = f", {number(beside)} more by programs" if beside else ""
         rows.append(
             (
                 here.format(lines(name, _arms(study))),

@@ -76,10 +76,18 @@ def test_a_coin_and_a_contrarian_are_told_from_the_rest() -> None:
     assert not any(one.like_chance for one in few.raters)
 
 
-def test_raters_who_are_alike_have_no_spread() -> None:
+def test_raters_who_are_alike_have_hardly_a_spread() -> None:
     found = found_in(votes_of(np.ones(40), np.zeros(40), each=80, seed=4))
     assert found.spread < 0.2
     assert all(one.follows.low <= 1 <= one.follows.high for one in found.raters)
+
+
+def test_few_votes_call_nobody_surely_like_the_rest() -> None:
+    # The likelihood of nine raters with twelve votes each is often highest at no spread at all.
+    for seed in range(5):
+        found = found_in(votes_of(np.ones(9), np.zeros(9), each=12, seed=seed))
+        assert found.spread > 0.1
+        assert all(one.follows.high - one.follows.low > 0.5 for one in found.raters)
 
 
 def test_with_many_votes_each_rater_is_a_regression_of_their_own() -> None:
