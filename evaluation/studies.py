@@ -30,7 +30,7 @@ from evaluation.study_plan import (
 from evaluation.study_record import study_record
 from evaluation.study_revealing import shown_answers
 from evaluation.study_tasks import tasks_of
-from evaluation.verdict import ArmComparison, StudyResult, StudyVote, study_result
+from evaluation.verdict import StudyResult
 from feedback.attention import attention_checks
 from feedback.participation import Participation
 from storage.database import Database
@@ -48,8 +48,6 @@ from storage.records import (
 )
 from storage.studies import add_study
 from storage.tasks import add_tasks
-
-__all__ = ["ArmComparison", "StudyResult", "StudyVote", "open_study", "results", "study_result"]
 
 
 def open_study(

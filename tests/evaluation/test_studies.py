@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
-from evaluation.studies import StudyResult, open_study, results
+from evaluation.studies import open_study, results
+from evaluation.verdict import StudyResult
 from feedback.assignment import ShownTask, next_tasks
 from feedback.intake import Answer, take
 from feedback.pairing import make_tasks

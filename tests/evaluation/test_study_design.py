@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from evaluation.judges import JUDGES, vote
-from evaluation.studies import StudyResult, open_study, results
+from evaluation.studies import open_study, results
 from evaluation.study_plan import frozen, plan_digest
 from evaluation.study_tasks import standing_for
+from evaluation.verdict import StudyResult
 from feedback.assignment import ShownTask, next_tasks
 from feedback.intake import Answer, take
 from storage import studies, tables
