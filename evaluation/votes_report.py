@@ -52,7 +52,7 @@ def votes_report(
           is None.
         - `ranking`: models by strength (Bradley and Terry), with `elo` and the range of places that
           the intervals leave open; where strengths do not exist, by `average_win_rate`, the plain
-          mean over opponents, each counting once.
+          mean over opponents, each counting once. `points` are wins and half the ties.
         - `group_orders`: of three or more models where judges put all of them in order, most of
           the times they said something of a question: points by ranked pairs, and Borda's; else
           None.
@@ -263,11 +263,13 @@ def _sides(votes: Sequence[Vote]) -> tuple[list[str], list[str], list[float]]:
 
 def _standings(pairs: dict[Pair, list[Vote]], ranked: Ranking | None) -> list[dict[str, Any]]:
     averages: dict[str, list[float]] = defaultdict(list)
+    points: Counter[str] = Counter()
     for (first, second), cast in pairs.items():
         if first != second:
-            mean = float(np.mean(_ballots(cast, first).scores))
-            averages[first].append(mean)
-            averages[second].append(1 - mean)
+            won = float(np.sum(_ballots(cast, first).scores))
+            points.update({first: won, second: len(cast) - won})
+            averages[first].append(won / len(cast))
+            averages[second].append(1 - won / len(cast))
     known = {one.model: one for one in ranked.standings} if ranked else {}
     entries: list[dict[str, Any]] = []
     for model, rates in averages.items():
@@ -282,6 +284,7 @@ def _standings(pairs: dict[Pair, list[Vote]], ranked: Ranking | None) -> list[di
                 "worst_place": one and one.worst_place,
                 "average_win_rate": sum(rates) / len(rates),
                 "opponents": len(rates),
+                "points": points[model],
             }
         )
     return sorted(

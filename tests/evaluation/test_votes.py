@@ -414,7 +414,7 @@ def test_judges_who_vote_by_chance_are_named(write: Write) -> None:
     assert few["raters"] is None
 
 
-def test_crowd_workers_who_voted_at_random_stand_out(shared_data: Path) -> None:
+def test_llmfao_comes_out_as_published_and_who_voted_at_random_stands_out(shared_data: Path) -> None:
     """LLMFAO: four of 124 workers, with 1,190 of 8,931 votes, whom nobody had named."""
     found = votes_report(
         read_votes(shared_data / "votes_llmfao.jsonl.gz"), rng=np.random.default_rng(0)
@@ -423,6 +423,11 @@ def test_crowd_workers_who_voted_at_random_stand_out(shared_data: Path) -> None:
     assert {one["rater"] for one in least} == {"w11", "w15", "w20", "w70"}
     assert sum(one["follows"]["n"] for one in least) == 1190
     assert all(one["follows"]["low"] < 0 and one["follows"]["high"] < 0.7 for one in least)
+    golden = json.loads((shared_data / "expected/llmfao_golden_visible.json").read_text())
+    for one in found["ranking"]:
+        assert one["points"] == golden["counting"][one["model"]]
+        expected = golden["average_win_rate"][one["model"]]
+        assert one["average_win_rate"] == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_thesis_users_hardly_agree_and_hardly_prefer(shared_data: Path, write: Write) -> None:
