@@ -2,7 +2,7 @@
 
     python benchmarks/reward_quality.py [--quick] [--json] [--data FOLDER] [--results FOLDER]
         [--sets NAME ...] [--kinds NAME ...] [--labels N] [--seeds N] [--test-prompts N]
-        [--set OPTION=VALUE ...] [--device NAME]
+        [--pairs-per-prompt N] [--set OPTION=VALUE ...] [--device NAME]
 
 For each data set every kind of reward model that its judgements allow is trained with the same
 number of labels (half comparisons and half ratings where a kind learns from both) and judged on the
@@ -25,6 +25,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +101,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=1000, help="0 takes all")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--test-prompts", type=int, default=150, help="0 takes all")
+    parser.add_argument("--pairs-per-prompt", type=int, default=0, help="0 takes all")
     parser.add_argument("--set", nargs="*", default=[], dest="typed", metavar="OPTION=VALUE")
     parser.add_argument("--device", default="auto")
     asked = parser.parse_args()
@@ -130,6 +132,8 @@ def main() -> None:
 def refuse_other_cells(results: Path, asked: argparse.Namespace) -> None:
     """End the program if the folder holds cells that were measured with other options."""
     options = {"labels": asked.labels, "test_prompts": asked.test_prompts, "set": asked.typed}
+    if asked.pairs_per_prompt:
+        options["pairs_per_prompt"] = asked.pairs_per_prompt
     noted = results / "options.json"
     if not noted.is_file():
         noted.write_text(json.dumps(options))
@@ -142,7 +146,7 @@ def of_set(
 ) -> list[dict[str, Any]]:
     """Every cell of one data set."""
     snapshot = scratch / name
-    freeze(SETS[name], asked.data, snapshot)
+    freeze(SETS[name], asked.data, snapshot, asked.pairs_per_prompt)
     data = SnapshotData.open(snapshot)
     comparisons, ratings = test_part(data, asked.test_prompts, SETS[name].aspect)
     rows = [
@@ -187,7 +191,7 @@ def cell(path: Path, measure: Any) -> dict[str, Any]:
     return kept
 
 
-def freeze(chosen: DataSet, data: Path, snapshot: Path) -> None:
+def freeze(chosen: DataSet, data: Path, snapshot: Path, pairs_per_prompt: int) -> None:
     """A snapshot with the data's own parts; validation is drawn from train."""
     comparisons: list[ComparisonRow] = []
     ratings: list[RatingRow] = []
@@ -197,7 +201,20 @@ def freeze(chosen: DataSet, data: Path, snapshot: Path) -> None:
         comparisons += rows.comparisons
         ratings += rows.ratings
         splits |= rows.splits
+    if pairs_per_prompt:
+        comparisons = some_of_each(comparisons, pairs_per_prompt)
     write_snapshot(snapshot, comparisons, ratings, splits=splits)
+
+
+def some_of_each(comparisons: Sequence[ComparisonRow], most: int) -> list[ComparisonRow]:
+    """So many pairs of each prompt, always the same ones, in the order they had."""
+    taken: Counter[str] = Counter()
+    kept = []
+    for place in np.random.default_rng(0).permutation(len(comparisons)).tolist():
+        taken[comparisons[place].prompt_id] += 1
+        if taken[comparisons[place].prompt_id] <= most:
+            kept.append(place)
+    return [comparisons[place] for place in sorted(kept)]
 
 
 def test_part(
