@@ -248,6 +248,12 @@ def trained(
     recipe = REWARDS[kind]
     known = recipe.config.model_fields
     typed = dict(pair.split("=", 1) for pair in asked.typed)
+    # Kinds differ in their options, but what none of them has was mistyped.
+    strange = typed.keys() - {
+        name for each in REWARDS.values() for name in each.config.model_fields
+    }
+    if strange:
+        sys.exit(f"No kind of reward model has the options {', '.join(sorted(strange))}.")
     options: dict[str, Any] = {
         "seed": seed,
         "labels": asked.labels or None,
