@@ -102,7 +102,7 @@ def format_of(line: Line) -> str:
             "these are votes between models without prompts, which are not imported;"
             " `tandem evaluate votes` reads them."
         )
-    if "parent_id" in fields and "message_id" in fields:
+    if fields.keys() >= {"message_id", "text", "role"}:
         line.refuse(
             "these are single messages of Open Assistant; download the file of trees instead, where"
             " a line is a whole tree (such as 2023-04-12_oasst_ready.trees.jsonl.gz)."

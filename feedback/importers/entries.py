@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from storage.errors import InvalidData
 
-LONGEST_LINE = 32 * 2**20
+LONGEST_LINE = 16 * 2**20
 """Bytes of one line; what is longer is no line of a data set, and would fill the memory."""
 LARGEST_JSON = 128 * 2**20
 """Bytes of a whole JSON list. Python objects take some four times as much."""
@@ -78,7 +78,7 @@ def _lines(source: io.BufferedReader) -> Iterator[Entry]:
         number += 1
         if len(raw) > LONGEST_LINE:
             while raw and not raw.endswith(b"\n"):
-                raw = source.readline(LONGEST_LINE)
+                raw = source.readline(io.DEFAULT_BUFFER_SIZE)
             size = f"{LONGEST_LINE >> 20} MiB"
             yield Entry(number=number, problem=f"the line is longer than {size}; split or mend it.")
             continue
@@ -113,13 +113,12 @@ def _is_lines(source: io.BufferedReader) -> bool:
     start = source.peek(1)
     if not start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
         return False
-    first = start.partition(b"\n")
-    if not first[1] and len(start) >= io.DEFAULT_BUFFER_SIZE:
-        return _OPENS_LIST.search(start) is None  # one long line; LMFlow writes its files so
+    first, newline, _ = start.partition(b"\n")
     try:
-        fields = json.loads(first[0].decode("utf-8-sig"))
+        fields = json.loads(first.decode("utf-8-sig"))
     except ValueError:
-        return False
+        # The beginning of one long line, as LMFlow writes its files, or of an indented object.
+        return not newline and _OPENS_LIST.search(start) is None
     return isinstance(fields, dict) and _list_of(fields) is None
 
 

@@ -60,14 +60,15 @@ def read_helpsteer_preference(config: ImportConfig, line: Line) -> JudgedPrompt:
     fields = line.fields
     newer = "overall_preference" in fields
     strength = fields.get("overall_preference" if newer else "preference_strength")
-    if not isinstance(strength, int | float) or strength not in range(-3, 4):
+    is_number = isinstance(strength, int | float) and not isinstance(strength, bool)
+    if not is_number or strength not in range(-3, 4):
         line.refuse(f"the preference is a whole number from -3 to 3; got {shown(strength)}.")
     responses = tuple(_response(line, f"response{'' if newer else '_'}{n}") for n in (1, 2))
     same = responses[0].text == responses[1].text
     verdict = Verdict(
         left=0,
         right=1,
-        choice=int(strength),
+        choice=int(line.number_of(strength, "the preference")),
         graded=True,
         annotator=line.name(fields.get("annotator"), "the annotator", default=UNKNOWN_ANNOTATOR),
         kind=kind_of(line, fields, config),

@@ -18,7 +18,8 @@ from storage.database import Database
 
 PAGE = (Path(__file__).parents[2] / "docs" / "importing.md").read_text("utf-8")
 EXAMPLE = re.compile(
-    r"\n### ([\w-]+)\n.*?Save as `([^`]+)`:\n\n```\n(.*?)```\n\n```bash\n(.*?)```\n\n```text\n(.*?)```",
+    r"\n### ([\w-]+)\n.*?Save as `([^`]+)`:\n\n```\n(.*?)```"
+    r"\n\n```bash\n(.*?)```\n\n```text\n(.*?)```",
     re.DOTALL,
 )
 EXAMPLES = {found[0]: found[1:] for found in EXAMPLE.findall(PAGE)}
