@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -34,6 +34,7 @@ def import_into(
     now: datetime,
     format_name: str | None = None,
     options: Mapping[str, Any] | None = None,
+    broken: Literal["refuse", "skip"] = "refuse",
     pairs_per_prompt: int = PAIRS_PER_PROMPT,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -43,10 +44,12 @@ def import_into(
         What was added: the fields of `feedback.importers.store.ImportReport`, and `tasks`.
 
     Raises:
-        InvalidData: Something in the file is wrong; nothing was added.
+        InvalidData: Something in the file is wrong; nothing was added. With `broken` skip, a wrong
+            line is left out instead and told in the report.
         NotFound: There is no format of that name.
         InvalidOption: An option is unknown to the format or out of bounds.
     """
+    from feedback.importers import WITHOUT_JUDGEMENTS
     from feedback.importers.store import import_file
     from feedback.pairing import make_tasks
     from storage import projects
@@ -57,11 +60,12 @@ def import_into(
         project=project,
         format_name=format_name,
         options=options,
+        broken=broken,
         now=now,
         progress=progress,
     )
     tasks = 0
-    if report.format == "prompts":
+    if report.format in WITHOUT_JUDGEMENTS:
         with database.write() as connection:
             tasks = make_tasks(
                 connection,

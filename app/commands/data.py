@@ -17,13 +17,15 @@ SnapshotName = Annotated[str, Parameter(help="A snapshot, by its id or its first
 
 
 def import_file(
-    path: Annotated[Path, Parameter(help="A .jsonl, .jsonl.gz or .parquet file.")],
+    path: Annotated[
+        Path, Parameter(help="A .jsonl, .json, .csv (each also .gz) or .parquet file.")
+    ],
     /,
     *,
     home: InHome,
     format_name: Annotated[
         str | None,
-        Parameter(name="--format", help="both, pairs, ratings or prompts; detected when left out."),
+        Parameter(name="--format", help="A format, such as pairs; detected when left out."),
     ] = None,
     project: Annotated[
         str, Parameter(help="Project to import into, made when it is not there.")
@@ -32,12 +34,18 @@ def import_file(
         list[str] | None,
         Parameter(help="An option of the format, NAME=VALUE; may be given several times."),
     ] = None,
+    broken: Annotated[
+        Literal["refuse", "skip"],
+        Parameter(
+            help="What a broken line does: refuse the whole file, or be left out and reported."
+        ),
+    ] = "refuse",
     as_json: AsJson = False,
 ) -> None:
     """Import prompts, responses and judgements from a file, whole or not at all.
 
-    Importing a file twice adds nothing. The formats are described in the documentation; the options
-    of each are `each_vote` (pairs), `rating_field` (both, ratings) and `annotator_kind`.
+    Importing a file twice adds nothing. The formats and their options are described in
+    docs/importing.md.
     """
     from app.importing import import_into
     from app.progress import ConsoleProgress, utc_now
@@ -48,7 +56,8 @@ def import_file(
             path,
             project=project,
             format_name=format_name,
-            options=_pairs(option),
+            options=options_of(option),
+            broken=broken,
             now=utc_now(),
             progress=progress,
         )
@@ -57,6 +66,10 @@ def import_file(
         return
     tell(f"Imported into project {project!r}:")
     for name, value in found.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{number} {what}" for what, number in value.items()) or "nothing"  # noqa: PLW2901
+        elif isinstance(value, tuple):
+            value = "".join(f"\n    {one}" for one in value) or "none"  # noqa: PLW2901
         tell(f"  {name}: {value}")
 
 
@@ -182,7 +195,7 @@ def _total(rows: Any, table: str) -> int:
     return sum(number for name, number in rows.items() if name.startswith(f"{table}/"))
 
 
-def _pairs(options: Sequence[str] | None) -> dict[str, Any]:
+def options_of(options: Sequence[str] | None) -> dict[str, Any]:
     """NAME=VALUE options of an importer; its configuration checks names and values.
 
     Raises:

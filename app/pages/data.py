@@ -83,8 +83,8 @@ def _draw_import(guard: Guard, database: Database) -> None:
         section("Import a file", "Prompts, responses, judgements: the whole file or nothing of it.")
     )
     file = gr.File(
-        label="File (.jsonl, .jsonl.gz or .parquet)",
-        file_types=[".jsonl", ".gz", ".parquet"],
+        label="File (.jsonl, .json, .csv, each also .gz, or .parquet)",
+        file_types=[".jsonl", ".json", ".csv", ".tsv", ".gz", ".parquet"],
         height=132,
         elem_classes="t-drop",
     )
@@ -131,6 +131,10 @@ def _import_report(told: Mapping[str, Any]) -> Markup:
         )
         if told[key]
     ]
+    left += [f"{number} {what} left out" for what, number in told["left_out"].items()]
+    if told["rescaled"]:
+        scales = " and ".join(told["scales"])
+        left.append(f"{count(told['rescaled'], 'rating')} mapped from {scales} to 1 to 7")
     text = f"{', '.join(new) or 'Nothing new'} from {told['file']} ({told['format']})."
     more = f" {'; '.join(left)}." if left else ""
     return notice(text + more, "good" if new else "plain", title="Imported.")

@@ -116,10 +116,12 @@ def _scores(
     config: RatingsConfig, line: Line, response: Mapping[str, Any], place: int
 ) -> Iterator[Score]:
     for rating in line.objects(response.get("ratings"), "'ratings'"):
+        value, scale = rating_from_1_to_7(line, rating, field_name=config.rating_field)
         yield Score(
             response=place,
             aspect=line.name(rating.get("aspect"), "the aspect", default="overall"),
-            value=rating_from_1_to_7(line, rating, field_name=config.rating_field),
+            value=value,
+            scale=scale,
             annotator=line.name(
                 rating.get("annotator"), "the annotator", default=UNKNOWN_ANNOTATOR
             ),

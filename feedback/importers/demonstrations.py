@@ -38,7 +38,7 @@ def read_demonstrations(path: Path) -> Iterator[tuple[tuple[Message, ...], str]]
 
 def _read(line: Line) -> Iterator[tuple[tuple[Message, ...], str]]:
     if "messages" not in line.fields:
-        yield line.messages(), _completion(line)
+        yield line.messages(), completion(line)
         return
     try:
         messages = as_messages(line.fields["messages"])
@@ -55,7 +55,8 @@ def _read(line: Line) -> Iterator[tuple[tuple[Message, ...], str]]:
         yield messages[:place], line.text(messages[place]["content"], "a turn of the assistant")
 
 
-def _completion(line: Line) -> str:
+def completion(line: Line) -> str:
+    """The answer that a line holds as `completion`: a text, or one message of the assistant."""
     said = line.fields.get("completion")
     if isinstance(said, list):
         is_turn = len(said) == 1 and isinstance(said[0], dict)

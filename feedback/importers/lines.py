@@ -1,26 +1,33 @@
 """Reading files line by line, with errors that name the place.
 
-A line is one JSON object or one table row: `.jsonl`, `.jsonl.gz`, `.parquet` and `.arrow` give the
-same lines, and so does a folder of them. Files are streamed, so their size does not matter.
+A line is one JSON object or one table row: `.jsonl`, `.json`, `.csv`, `.parquet` and `.arrow` give
+the same lines, and so does a folder of them. Files are streamed, so their size does not matter;
+`feedback.importers.entries` says which are not.
 """
 
 from __future__ import annotations
 
 import gzip
-import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
+from feedback.importers.entries import Entry, read_entries, shown
 from storage.errors import InvalidData
 from storage.layouts import data_files, split_named
 from storage.records import Message, Split, as_messages, check_text
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".arrow")
+__all__ = ["LONGEST_NAME", "SUFFIXES", "Line", "OnBroken", "lines_of", "read_lines", "shown"]
+
+SUFFIXES = (
+    *(".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz"),
+    *(".parquet", ".arrow"),
+)
+OnBroken = Callable[[InvalidData], None]
+"""Told of each line that is left out because it is broken."""
 LONGEST_NAME = 150
 """Characters of an annotator's name; storage adds a prefix to it."""
 
@@ -35,6 +42,15 @@ class Line:
     fields: Mapping[str, Any]
     part: Split | None = None
     """The part of the data that the folder puts the file into."""
+    unit: str = "line"
+    """What is counted; the entries of a whole JSON list have no lines of their own."""
+    around: Mapping[str, Any] = field(default_factory=dict)
+    """What a whole JSON file says beside its list."""
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a row of a table without types, where everything is text."""
+        return {".csv", ".tsv"} & set(self.path.suffixes) != set()
 
     def without_null(self) -> Line:
         """The line without fields that are null: they mean the same as missing ones."""
@@ -46,7 +62,7 @@ class Line:
         Raises:
             InvalidData: Always; names file and line.
         """
-        raise InvalidData(f"{self.path}, line {self.number}: {problem}")
+        raise InvalidData(f"{self.path}, {self.unit} {self.number}: {problem}")
 
     def text(self, value: object, what: str, *, longest: int | None = None) -> str:
         """A text that is not blank and that every database and file can hold."""
@@ -125,43 +141,52 @@ class Line:
             self.refuse(str(error))
 
 
-def lines_of(path: Path) -> Iterator[Line]:
+def lines_of(path: Path, *, on_broken: OnBroken | None = None) -> Iterator[Line]:
     """Stream the lines of a file, or of all files of a folder with a dataset.
 
     Raises:
         InvalidData: As `read_lines`; or the folder holds no dataset.
     """
     if not path.is_dir():
-        yield from read_lines(path)
+        yield from read_lines(path, on_broken=on_broken)
         return
     for file, part in data_files(path):
-        for line in read_lines(file):
+        for line in read_lines(file, on_broken=on_broken):
             yield replace(line, part=part)
 
 
-def read_lines(path: Path) -> Iterator[Line]:
+def read_lines(path: Path, *, on_broken: OnBroken | None = None) -> Iterator[Line]:
     """Stream the lines of a file; blank lines are passed over.
 
+    Args:
+        path: The file.
+        on_broken: Told of each line that cannot be read, which is then left out. Without it, the
+            first such line is the end.
+
     Raises:
-        InvalidData: The file is missing, unreadable, cut short, of another type, without any line,
-            or a line is no JSON object; names the file and the line.
+        InvalidData: The file is missing, unreadable, of another type, without any line that can be
+            read; or, without `on_broken`, is cut short or has a line that is no JSON object. Names
+            the file and the line.
     """
-    number = 0
+    number = read = 0
     try:
         _check(path)
-        if path.suffix in (".parquet", ".arrow"):
-            from storage.parquet import read_rows  # noqa: PLC0415, loads pyarrow
-
-            for number, fields in enumerate(read_rows(path), start=1):
-                yield Line(path, number, fields)
-        else:
-            for number, fields in _json_objects(path):
-                yield Line(path, number, fields)
+        for entry in _entries(path):
+            number = entry.number
+            line = Line(path, number, entry.fields, unit=entry.unit, around=entry.around)
+            if entry.problem:
+                _tell_broken(line, entry.problem, on_broken)
+            else:
+                read += 1
+                yield line
     except (EOFError, zlib.error) as error:
-        raise InvalidData(
+        broken = InvalidData(
             f"{path} breaks off after line {number}: the file is only half there."
             " Copy or download it again."
-        ) from error
+        )
+        if on_broken is None or not read:
+            raise broken from error
+        on_broken(broken)
     except gzip.BadGzipFile as error:
         raise InvalidData(
             f"{path} ends in .gz but is not a whole gzip file ({error})."
@@ -171,6 +196,25 @@ def read_lines(path: Path) -> Iterator[Line]:
         raise InvalidData(f"{path} cannot be read: {error.strerror or error}.") from error
     if not number:
         raise InvalidData(f"{path} holds no lines; nothing to import.")
+
+
+def _entries(path: Path) -> Iterator[Entry]:
+    if path.suffix not in (".parquet", ".arrow"):
+        yield from read_entries(path)
+        return
+    from storage.parquet import read_rows  # noqa: PLC0415, loads pyarrow
+
+    for number, fields in enumerate(read_rows(path), start=1):
+        yield Entry(number=number, fields=fields)
+
+
+def _tell_broken(line: Line, problem: str, on_broken: OnBroken | None) -> None:
+    try:
+        line.refuse(problem)
+    except InvalidData as error:
+        if on_broken is None:
+            raise
+        on_broken(error)
 
 
 def _check(path: Path) -> None:
@@ -185,44 +229,9 @@ def _check(path: Path) -> None:
         )
 
 
-def _json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with ExitStack() as files:
-        source: IO[bytes] | gzip.GzipFile = files.enter_context(path.open("rb"))
-        if path.suffix == ".gz":
-            source = files.enter_context(gzip.open(source))
-        for number, raw in enumerate(source, start=1):
-            line = Line(path, number, {})
-            try:
-                # Some editors put a byte order mark at the start of a file.
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            except UnicodeDecodeError as error:
-                line.refuse(f"the text is not UTF-8 ({error.reason}); save the file as UTF-8.")
-            if not text:
-                continue
-            try:
-                fields = json.loads(text, parse_constant=_refuse_constant)
-            except (ValueError, RecursionError) as error:
-                line.refuse(
-                    f"this is not JSON ({error}); every line needs to be one whole JSON object."
-                )
-            if not isinstance(fields, dict):
-                line.refuse(f"every line needs to be a JSON object; got {shown(fields)}.")
-            yield number, fields
-
-
 def _without_null(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_null(inner) for name, inner in value.items() if inner is not None}
     if isinstance(value, list):
         return [_without_null(inner) for inner in value]
     return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def shown(value: object, longest: int = 80) -> str:
-    """A value for an error sentence, cut to a length that can be read."""
-    text = repr(value)
-    return text if len(text) <= longest else f"{text[:longest]}..."

@@ -6,7 +6,9 @@ left out. So are the transcripts of `Anthropic/hh-rlhf` (Bai et al., 2022, arXiv
 
 The annotator is `annotator`, else `judge`. `strength` (share of annotators agreeing) and `margin`
 sum up several votes or ratings, so no single judgement can hold them: the verdict is kept, and the
-option `each_vote` keeps the votes {annotator: chosen | rejected | tie} that they were made from.
+option `each_vote` keeps the votes {annotator: chosen | rejected | tie} that they were made from. In
+the files of `tandem export preference`, which name the responses by `chosen_id` and `rejected_id`,
+`strength` is one annotator's own, from 1 to 3, and is kept.
 
 What wrote the answers is read from `models`, a list of two with the chosen answer's first, or from
 `chosen_model` and `rejected_model`; what kind of prompt it is, from `tags`, `kind` or `subset`.
@@ -14,7 +16,6 @@ What wrote the answers is read from `models`, a list of two with the chosen answ
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from feedback.importers.lines import Line, shown
@@ -27,9 +28,8 @@ from feedback.importers.records import (
     candidate,
     kind_of,
 )
+from feedback.importers.transcripts import transcript
 from storage.records import Message, digest
-
-_SPEAKER = re.compile(r"\n\n(Human|Assistant):")
 
 
 def read_pair(config: PairsConfig, line: Line) -> JudgedPrompt:
@@ -49,9 +49,17 @@ def read_pair(config: PairsConfig, line: Line) -> JudgedPrompt:
     )
     left, right = sorted((chosen, rejected), key=lambda answer: digest(answer.text))
     kind = kind_of(line, line.fields, config)
-    winner = -1 if left == chosen else 1
+    strength = _strength(line)
+    winner = (-1 if left == chosen else 1) * (strength or 1)
     verdicts = tuple(
-        Verdict(left=0, right=1, choice=vote * winner, annotator=annotator, kind=kind)
+        Verdict(
+            left=0,
+            right=1,
+            choice=vote * winner,
+            annotator=annotator,
+            kind=kind,
+            graded=strength is not None,
+        )
         for annotator, vote in votes
     )
     same = chosen.text == rejected.text
@@ -89,7 +97,7 @@ def _conversation(line: Line, what: str) -> tuple[Message, ...]:
         text = line.text(said, f"'{what}'")
         turns = (Message(role="assistant", content=text),)
         if "prompt" not in line.fields and text.lstrip().startswith("Human:"):
-            turns = _transcript(text)
+            turns = transcript(f"\n\n{text.lstrip()}", r"\n\n(Human|Assistant):")
     if turns[-1]["role"] != "assistant":
         line.refuse(
             f"{what} needs to be a text, or messages of which the last one is the assistant's; got"
@@ -97,15 +105,6 @@ def _conversation(line: Line, what: str) -> tuple[Message, ...]:
         )
     line.text(turns[-1]["content"], f"'{what}'")
     return turns
-
-
-def _transcript(text: str) -> tuple[Message, ...]:
-    """Turns of a text that tells them by who speaks, each with a blank line before it."""
-    pieces = _SPEAKER.split(f"\n\n{text.lstrip()}")[1:]
-    return tuple(
-        Message(role="user" if speaker == "Human" else "assistant", content=content.strip())
-        for speaker, content in zip(pieces[::2], pieces[1::2], strict=True)
-    )
 
 
 def _prompt(line: Line, begin: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -141,6 +140,16 @@ def _candidate(line: Line, what: str, text: str) -> Candidate:
     if policy is None and isinstance(both, list) and len(both) == 2:
         policy = both[what == "rejected"]
     return candidate(line, {"text": text, "policy": policy}, f"'{what}'")
+
+
+def _strength(line: Line) -> int | None:
+    """By how much chosen was preferred, in the files that we export."""
+    strength = line.fields.get("strength")
+    if strength is None or not {"chosen_id", "rejected_id"} <= line.fields.keys():
+        return None
+    if strength not in (1, 2, 3):
+        line.refuse(f"the strength of an exported comparison is 1, 2 or 3; got {shown(strength)}.")
+    return int(strength)
 
 
 def _votes(config: PairsConfig, line: Line) -> Iterator[tuple[str, int]]:

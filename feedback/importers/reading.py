@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from feedback.importers import IMPORTERS
-from feedback.importers.lines import Line, lines_of
+from feedback.importers.detection import format_of
+from feedback.importers.lines import Line, OnBroken, lines_of
 from feedback.importers.records import JudgedPrompt
 from storage.errors import InvalidData
 from storage.recipes import Recipe, RecipeConfig, find
@@ -29,50 +30,27 @@ class JudgedRows:
     """What a person should know of how it was read, in words."""
 
 
-def detect(path: Path) -> str:
+def detect(path: Path, *, on_broken: OnBroken | None = None) -> str:
     """Name of the format that the first line of a file, or of a folder's first file, is in.
+
+    Args:
+        path: The file or folder.
+        on_broken: Where given, the first line that can be read is the one that tells.
 
     Raises:
         InvalidData: The file cannot be read, or its first line is in no format of `IMPORTERS`.
     """
-    return _format_of(next(lines_of(path)).without_null())
-
-
-def _format_of(line: Line) -> str:
-    fields = line.fields
-    responses = fields.get("responses")
-    if "chosen" in fields or "rejected" in fields:
-        return "pairs"
-    if "preferences" in fields or (
-        isinstance(responses, list)
-        and any(isinstance(r, Mapping) and "ratings" in r for r in responses)
-    ):
-        return "both"
-    if "rating" in fields or "response" in fields:
-        return "ratings"
-    if fields.keys() & {"label", "labels"} and fields.keys() & {"completion", "completions"}:
-        line.refuse(
-            "this is unpaired or stepwise feedback, as TRL's KTO and PRM trainers read it. A label"
-            " says neither which of two answers is better nor how good one is from 1 to 7, so no"
-            " reward recipe learns from it. Where a label may count as a rating of 0 or 1, write"
-            " response and rating with scale_min 0 and scale_max 1, for the recipe 'absolute'."
-        )
-    if "model_a" in fields and "model_b" in fields:
-        line.refuse(
-            "these are votes between models without prompts, which are not imported;"
-            " `tandem evaluate votes` reads them."
-        )
-    if "prompt" not in fields:
-        line.refuse(
-            f"the format cannot be told from the fields {', '.join(fields) or '(none)'}; each line"
-            " needs a prompt, and to be judged: chosen and rejected, response and rating, or"
-            f" responses and preferences. Or name the format: {', '.join(IMPORTERS)}."
-        )
-    return "prompts"
+    for line in lines_of(path, on_broken=on_broken):
+        return format_of(line.without_null())
+    raise InvalidData(f"{path} has no line that can be read.")
 
 
 def choose(
-    path: Path, format_name: str | None, options: Mapping[str, Any]
+    path: Path,
+    format_name: str | None,
+    options: Mapping[str, Any],
+    *,
+    on_broken: OnBroken | None = None,
 ) -> tuple[Recipe, RecipeConfig]:
     """The format to read a file in, named or detected, with its options checked.
 
@@ -81,7 +59,7 @@ def choose(
         InvalidOption: An option is unknown to the format or out of bounds.
         InvalidData: The format cannot be told from the first line.
     """
-    recipe = find(IMPORTERS, "format", format_name or detect(path))
+    recipe = find(IMPORTERS, "format", format_name or detect(path, on_broken=on_broken))
     return recipe, recipe.config.read(options)
 
 
@@ -91,16 +69,35 @@ def read_judged_prompts(path: Path, recipe: Recipe, config: RecipeConfig) -> Ite
     Raises:
         InvalidData: At the first line that is not in the format; names file, line and what to do.
     """
-    for _, judged in _judged_lines(path, recipe, config):
-        yield judged
+    for _, said in read_judged_lines(path, recipe, config):
+        yield from said
 
 
-def _judged_lines(
-    path: Path, recipe: Recipe, config: RecipeConfig
-) -> Iterator[tuple[Line, JudgedPrompt]]:
-    for line in lines_of(path):
+def read_judged_lines(
+    path: Path, recipe: Recipe, config: RecipeConfig, *, on_broken: OnBroken | None = None
+) -> Iterator[tuple[Line, list[JudgedPrompt]]]:
+    """Stream each line with what it says, which may be of several prompts.
+
+    Args:
+        path: A file, or a folder with a dataset.
+        recipe: One of `IMPORTERS`.
+        config: Its options.
+        on_broken: Told of each line that is not in the format, which is then left out whole.
+            Without it, the first such line is the end.
+
+    Raises:
+        InvalidData: As `read_lines`.
+    """
+    for line in lines_of(path, on_broken=on_broken):
         whole = line.without_null()
-        yield whole, recipe.run(config, whole)
+        try:
+            said = recipe.run(config, whole)
+        except InvalidData as error:
+            if on_broken is None:
+                raise
+            on_broken(error)
+        else:
+            yield whole, said if isinstance(said, list) else [said]
 
 
 def rows_of(
@@ -135,10 +132,13 @@ def judged_rows(
     ratings: list[RatingRow] = []
     parts = _Parts()
     met: Counter[str] = Counter()
-    for line, judged in _judged_lines(path, recipe, config):
+    left_out: Counter[str] = Counter()
+    lines = read_judged_lines(path, recipe, config)
+    for line, judged in ((line, judged) for line, said in lines for judged in said):
         prompt = Prompt.of(ProjectId(""), judged.messages)
         parts.add(prompt, line.split())
         met.update(skipped=judged.skipped, margins="margin" in line.fields)
+        left_out.update(judged.left_out)
         responses = [Response.of(prompt.id, r.text, policy=r.policy) for r in judged.responses]
         for verdict in judged.verdicts:
             left, right = responses[verdict.left], responses[verdict.right]
@@ -193,7 +193,11 @@ def judged_rows(
         comparisons=comparisons,
         ratings=ratings,
         splits=parts.settled(),
-        remarks=(*remarks, *parts.remarks()),
+        remarks=(
+            *remarks,
+            *(f"{number} {what}: left out" for what, number in left_out.items()),
+            *parts.remarks(),
+        ),
     )
 
 

@@ -6,18 +6,22 @@ Every format is read into `JudgedPrompt`; from there on, formats do not matter.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any, Literal
 
 from pydantic import Field
 
 from feedback.importers.lines import Line, shown
 from storage.recipes import RecipeConfig
-from storage.records import HIGHEST_RATING, LOWEST_RATING, Kind, Message, Purpose
+from storage.records import HIGHEST_RATING, LOWEST_RATING, Kind, Message, Purpose, digest
 
 UNKNOWN_ANNOTATOR = "unknown"
+
+Scale = tuple[float, float]
+"""The lowest and the highest rating that could be given."""
 
 
 class ImportConfig(RecipeConfig):
@@ -27,6 +31,15 @@ class ImportConfig(RecipeConfig):
         default="person",
         description="Who judged: a person, or a program such as a model used as judge."
         " A line with its own `annotator_kind` keeps it.",
+    )
+
+
+class JudgedByProgram(ImportConfig):
+    """Options of formats whose judgements a model made."""
+
+    annotator_kind: Literal["person", "program"] = Field(
+        default="program",
+        description="Who judged: a program, such as a model used as judge, or a person.",
     )
 
 
@@ -89,6 +102,8 @@ class Score:
     annotator: str
     kind: Kind
     sitting: str | None = None
+    scale: Scale | None = None
+    """The scale it was mapped from, where that was another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +130,8 @@ class JudgedPrompt:
     """Comparisons that were computed from ratings of the same sitting (`independent: false`)."""
     known: KnownAnswer | None = None
     """Where the line is a known item."""
+    left_out: tuple[str, ...] = ()
+    """What of the line has no place here, one by one, in words that a number may stand before."""
 
 
 def candidate(line: Line, fields: Mapping[str, Any] | str, what: str) -> Candidate:
@@ -151,8 +168,46 @@ def kind_of(line: Line, fields: Mapping[str, Any], config: ImportConfig) -> Kind
     return Kind(kind)
 
 
-def rating_from_1_to_7(line: Line, fields: Mapping[str, Any], *, field_name: str) -> float:
-    """A rating, mapped linearly from its scale so that scale_min becomes 1 and scale_max 7.
+def ranked(
+    responses: Sequence[Candidate],
+    ranks: Mapping[int, float],
+    *,
+    annotator: str,
+    kind: Kind,
+    sitting: str,
+) -> tuple[Verdict, ...]:
+    """The comparisons that a ranking says: every two responses it names, the lower rank better.
+
+    Which of two stands left follows from the digests of their texts, so the side says nothing about
+    which one was better. All comparisons of a ranking were handed in together.
+
+    Args:
+        responses: Those of the line.
+        ranks: Rank of each place in `responses` that was ranked; equal ranks are a tie.
+        annotator: Who ranked.
+        kind: What kind of annotator that is.
+        sitting: A name for the ranking, its own within the line.
+    """
+    # A text that stands there twice is compared once: a sitting says each thing once.
+    texts = {responses[place].text: place for place in reversed(list(ranks))}
+    return tuple(
+        Verdict(
+            left=texts[left],
+            right=texts[right],
+            choice=(ranks[texts[left]] > ranks[texts[right]])
+            - (ranks[texts[left]] < ranks[texts[right]]),
+            annotator=annotator,
+            kind=kind,
+            sitting=sitting,
+        )
+        for left, right in combinations(sorted(texts, key=digest), 2)
+    )
+
+
+def rating_from_1_to_7(
+    line: Line, fields: Mapping[str, Any], *, field_name: str
+) -> tuple[float, Scale | None]:
+    """A rating on the scale from 1 to 7, and the scale it was mapped from if that was another.
 
     `scale_min` and `scale_max` belong to the field `rating`; without them, or in another field, the
     value is taken as it is when it lies between 1 and 7, and refused otherwise.
@@ -165,7 +220,7 @@ def rating_from_1_to_7(line: Line, fields: Mapping[str, Any], *, field_name: str
                 f"{field_name} {value:g} lies outside {LOWEST_RATING} to {HIGHEST_RATING} and its"
                 " scale is not given; add scale_min and scale_max to every line."
             )
-        return value
+        return value, None
     low, high = line.number_of(low, "'scale_min'"), line.number_of(high, "'scale_max'")
     if low >= high:
         line.refuse(f"scale_min {low:g} needs to be lower than scale_max {high:g}.")
@@ -174,7 +229,45 @@ def rating_from_1_to_7(line: Line, fields: Mapping[str, Any], *, field_name: str
             f"rating {value:g} lies outside its scale {low:g} to {high:g};"
             " mend the rating or scale_min and scale_max."
         )
-    if (low, high) == (LOWEST_RATING, HIGHEST_RATING):
-        return value
+    return mapped(value, (low, high))
+
+
+def mapped(value: float, scale: Scale) -> tuple[float, Scale | None]:
+    """Map linearly, so that the lowest rating of a scale becomes 1 and the highest 7.
+
+    Returns:
+        The rating, and the scale it was mapped from, if that was another one.
+    """
+    low, high = scale
+    if scale == (LOWEST_RATING, HIGHEST_RATING):
+        return value, None
     share = (value - low) / (high - low)
-    return LOWEST_RATING + (HIGHEST_RATING - LOWEST_RATING) * share
+    return LOWEST_RATING + (HIGHEST_RATING - LOWEST_RATING) * share, scale
+
+
+def score_on(
+    line: Line,
+    value: object,
+    scale: Scale,
+    *,
+    what: str,
+    response: int,
+    aspect: str,
+    annotator: str,
+    kind: Kind,
+    sitting: str | None = None,
+) -> Score:
+    """A rating on a scale that the format itself names; what lies outside of it is refused."""
+    number = line.number_of(value, what)
+    if not scale[0] <= number <= scale[1]:
+        line.refuse(f"{what} goes from {scale[0]:g} to {scale[1]:g} here; got {number:g}.")
+    rating, original = mapped(number, scale)
+    return Score(
+        response=response,
+        aspect=aspect,
+        value=rating,
+        annotator=annotator,
+        kind=kind,
+        sitting=sitting,
+        scale=original,
+    )

@@ -1,6 +1,7 @@
 """Bringing a file into a project: the whole file or nothing, and never twice.
 
-The file is read twice: once to find every mistake before the database is touched, once to write, in
+Who asks for it gets all but the broken lines instead, each of which is counted. The file is read
+twice: once to find every mistake before the database is touched, once to write, in
 one transaction. Everything gets its identifier from its content, so a second import adds nothing.
 """
 
@@ -12,10 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from feedback.importers.reading import choose, read_judged_prompts
-from feedback.importers.records import JudgedPrompt, Score, Verdict
+from feedback.importers.reading import choose, read_judged_lines
+from feedback.importers.records import JudgedPrompt, Scale, Score, Verdict
+from feedback.importers.report import Faults, ImportReport, pass_over
 from feedback.known_items import KNOWN, known_task
 from storage.annotators import add_annotator, find_annotator, set_active
 from storage.database import Connection, Database
@@ -44,49 +46,10 @@ from storage.tasks import add_tasks
 logger = logging.getLogger(__name__)
 
 LINES_AT_ONCE = 200
+Broken = Literal["refuse", "skip"]
+"""What a broken line does: it refuses the whole file, or is left out itself."""
 FROM_FILE = "file:"
 """How the sign-in name of somebody begins who is known from a file alone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportReport:
-    """What an import added, and what it left out."""
-
-    file: str
-    format: str
-    project: str
-    lines: int
-    prompts: int
-    """New ones; the same holds for the next three."""
-    responses: int
-    comparisons: int
-    ratings: int
-    duplicates: int
-    """Comparisons and ratings that the project had already."""
-    skipped: int
-    """Comparisons that are not of two different answers to one prompt."""
-    dependent: int
-    """Comparisons computed from ratings of the same sitting; they add nothing to those ratings."""
-    known_items: int
-    """New tasks whose right answer is known."""
-
-    def sentence(self) -> str:
-        """The report for people."""
-        remarks = [
-            f"{count} {remark}"
-            for count, remark in (
-                (self.known_items, "of the prompts are known items"),
-                (self.duplicates, "judgements were there already"),
-                (self.skipped, "comparisons were not of two different answers to one prompt"),
-                (self.dependent, "comparisons were computed from ratings and are not independent"),
-            )
-            if count
-        ]
-        return (
-            f"{self.file} ({self.format}) added {self.prompts} prompts, {self.responses} responses,"
-            f" {self.comparisons} comparisons and {self.ratings} ratings to {self.project!r}"
-            f"{'; ' if remarks else ''}{'; '.join(remarks)}."
-        )
 
 
 def import_file(
@@ -96,6 +59,7 @@ def import_file(
     project: str,
     format_name: str | None = None,
     options: Mapping[str, Any] | None = None,
+    broken: Broken = "refuse",
     now: datetime,
     progress: Progress | None = None,
 ) -> ImportReport:
@@ -109,6 +73,8 @@ def import_file(
         project: Its name; it is made when there is none.
         format_name: Which format; detected from the first line when None.
         options: Options of the format's config.
+        broken: What a line does that cannot be read: with `refuse` nothing is added, with `skip`
+            all the other lines are, and the report says which are missing.
         now: Kept as the moment when the judgements were received.
         progress: Told the lines written so far.
 
@@ -118,15 +84,24 @@ def import_file(
         InvalidOption: An option is unknown to the format or out of bounds.
         StorageFailed: The disk or the database refused.
     """
-    recipe, config = choose(path, format_name, options or {})
+    faults = Faults()
+    tell = faults.add if broken == "skip" else None
+    recipe, config = choose(path, format_name, options or {}, on_broken=tell)
     # Every mistake is found here, before the database is touched and others have to wait.
-    lines = sum(1 for _ in read_judged_prompts(path, recipe, config))
+    faults = Faults()
+    tell = faults.add if broken == "skip" else None
+    lines = sum(1 for _ in read_judged_lines(path, recipe, config, on_broken=tell))
+    if not lines:
+        raise InvalidData(
+            f"None of the {faults.number} lines of {path} can be read. {' '.join(faults.first[:1])}"
+        )
     with database.write() as connection:
         stored = ensure_project(connection, project, now=now)
         before = counts(connection, stored.id)
         arrivals = _Arrivals(connection, stored, now)
-        for batch in in_batches(read_judged_prompts(path, recipe, config), LINES_AT_ONCE):
-            arrivals.add(batch)
+        again = read_judged_lines(path, recipe, config, on_broken=tell and pass_over)
+        for batch in in_batches((said for _, said in again), LINES_AT_ONCE):
+            arrivals.add([judged for said in batch for judged in said], lines=len(batch))
             if progress is not None:
                 progress.report(arrivals.found["lines"], total=lines)
         after = counts(connection, stored.id)
@@ -144,6 +119,11 @@ def import_file(
         skipped=found["skipped"],
         dependent=found["dependent"],
         known_items=found["known_items"],
+        rescaled=arrivals.scales.total(),
+        scales=tuple(f"{low:g} to {high:g}" for low, high in sorted(arrivals.scales)),
+        left_out=dict(arrivals.left_out),
+        broken=faults.number,
+        reasons=tuple(faults.first),
         **new,
     )
     logger.info(report.sentence())
@@ -162,19 +142,24 @@ class _Arrivals:
     """How often each judgement occurred in the file so far."""
     found: Counter[str] = field(default_factory=Counter)
     """Lines, judgements, skipped and dependent comparisons, and known items of the file so far."""
+    scales: Counter[Scale] = field(default_factory=Counter)
+    """How many ratings were mapped from which scale."""
+    left_out: Counter[str] = field(default_factory=Counter)
 
-    def add(self, batch: Iterable[JudgedPrompt]) -> None:
+    def add(self, batch: Iterable[JudgedPrompt], *, lines: int) -> None:
+        self.found.update(lines=lines)
         prompts: list[Prompt] = []
         responses: list[Response] = []
         submissions: list[Submission] = []
         known_items: list[Task] = []
         for judged in batch:
             self.found.update(
-                lines=1,
                 judgements=len(judged.verdicts) + len(judged.scores),
                 skipped=judged.skipped,
                 dependent=judged.dependent,
             )
+            self.scales.update(one.scale for one in judged.scores if one.scale is not None)
+            self.left_out.update(judged.left_out)
             prompt = Prompt.of(
                 self.project.id, judged.messages, tags=judged.tags, source=judged.source
             )

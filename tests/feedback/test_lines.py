@@ -74,10 +74,10 @@ def test_a_file_that_cannot_be_there_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_file_type_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "file.csv"
+    path = tmp_path / "file.xlsx"
     path.write_text("prompt,response\n", encoding="utf-8")
     with pytest.raises(
-        InvalidData, match=r"none of the file types.*\.jsonl, \.jsonl\.gz, \.parquet"
+        InvalidData, match=r"none of the file types.*\.jsonl, \.jsonl\.gz, .*\.csv, .*\.parquet"
     ):
         list(read_lines(path))
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from feedback.exporters import export
@@ -160,6 +160,94 @@ def _content(database: Database, project: str) -> Counter[str]:
             ),
         ]
     )
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    sittings=st.lists(said(), min_size=1, max_size=8),
+    written=st.tuples(
+        st.sampled_from(["preference", "ratings"]), st.sampled_from(["jsonl", "parquet"])
+    ),
+)
+def test_what_preference_and_ratings_can_hold_comes_back(
+    database: Database,
+    tmp_path: Path,
+    now: datetime,
+    sittings: list[dict[str, Any]],
+    written: tuple[str, str],
+) -> None:
+    """Sides, ties and sittings have no place in these files; the rest of a judgement has."""
+    name, file_type = written
+    there = f"there {secrets.token_hex(8)}"
+    with database.write() as connection:
+        here = _fill(connection, sittings, now)
+    assume(_single(database, here.name, name))
+    folder = tmp_path / here.name
+    for path in export(database, here, name, folder=folder, file_type=file_type, now=now).files:
+        if path.name != "README.md":
+            import_file(database, path, project=there, now=now)
+    assert _single(database, there, name) == _single(database, here.name, name)
+
+
+def _single(database: Database, project: str, name: str) -> Counter[str]:
+    """Each judgement of a project by itself, in the terms of an export format."""
+    with database.read() as connection:
+        found = project_named(connection, project)
+        asked = {prompt.id: prompt for prompt in prompts(connection, found.id)}
+        texts = {
+            one.id: one.text for all_ in responses(connection, found.id).values() for one in all_
+        }
+        judged = list(judgements(connection, found.id))
+    return Counter(
+        digest(one.kind, asked[one.prompt].messages, *what)
+        for one in judged
+        for what in (
+            [(texts[r.response], r.aspect, float(r.value)) for r in one.ratings]
+            if name == "ratings"
+            else [
+                (
+                    texts[c.preferred],
+                    sorted([texts[c.left], texts[c.right]]),
+                    abs(c.choice),
+                    c.graded,
+                )
+                for c in one.comparisons
+                if c.preferred is not None
+            ]
+        )
+    )
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(sittings=st.lists(said(), min_size=1, max_size=6), order=st.randoms(use_true_random=False))
+def test_lines_in_any_order_give_the_same(
+    database: Database,
+    tmp_path: Path,
+    now: datetime,
+    sittings: list[dict[str, Any]],
+    order: Any,
+) -> None:
+    there = f"there {secrets.token_hex(8)}"
+    with database.write() as connection:
+        here = _fill(connection, sittings, now)
+    files = export(database, here, "both", folder=tmp_path / here.name, now=now).files
+    lines = [
+        line
+        for path in files
+        if path.name != "README.md"
+        for line in path.read_text("utf-8").splitlines()
+    ]
+    order.shuffle(lines)
+    shuffled = tmp_path / f"{secrets.token_hex(8)}.jsonl"
+    shuffled.write_text("\n".join(lines), encoding="utf-8")
+    import_file(database, shuffled, project=there, now=now)
+    assert _content(database, there) == _content(database, here.name)
+    again = import_file(database, files[0], project=there, now=now)
+    assert (again.prompts, again.comparisons, again.ratings) == (0, 0, 0)
 
 
 def test_preferences_and_ratings_are_read_back_too(
