@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from storage.database import Database
     from storage.records import Project
 
-AGREEMENT_FROM = 20_000
+AGREEMENT_FROM = 10_000
 """Judgements that the agreement in a card is worked out from at most."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
