@@ -42,16 +42,28 @@ def research(
         "/projects/{name}/export/{form}", dependencies=[researcher], response_class=FileResponse
     )
     def download(
-        name: str, form: str, file_type: Literal["jsonl", "parquet"] = "jsonl"
+        name: str,
+        form: str,
+        file_type: Literal["jsonl", "jsonl.gz", "json", "csv", "parquet"] | None = None,
     ) -> FileResponse:
         """Download a project's judgements as a zip file."""
+        from app.exporting import background
         from feedback.exporters import export
 
         with database.read() as connection:
             project = project_named(connection, name)
+        told = background(database, project)
         with _scratch(settings) as folder:
             content = folder / "content"
-            export(database, project, form, folder=content, file_type=file_type, now=clock())
+            export(
+                database,
+                project,
+                form,
+                folder=content,
+                file_type=file_type,
+                background=told,
+                now=clock(),
+            )
             packed = shutil.make_archive(str(folder / "packed"), "zip", content)
         return FileResponse(
             packed,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from storage.errors import InvalidData, TooLittleData
 from storage.files import write_folder
 from storage.records import Kind, Message, PromptId, ResponseId, SnapshotId, Split, digest, split_of
-from storage.sorting import RowSorter, row_digest, sorting
+from storage.sorting import RowSorter, sorting
 
 if TYPE_CHECKING:
     from storage.parquet import Column
@@ -83,7 +82,7 @@ class LeftOut:
     """Comparisons and ratings together."""
 
 
-_COLUMNS: Mapping[str, Mapping[str, Column]] = {
+TABLES: Mapping[str, Mapping[str, Column]] = {
     "comparisons": {
         "prompt_id": str,
         "prompt": _MESSAGES,
@@ -113,7 +112,7 @@ _COLUMNS: Mapping[str, Mapping[str, Column]] = {
         "tags": [str],
     },
 }
-_BACKGROUND = ("left_policy", "right_policy", "policy", "tags")
+BACKGROUND = ("left_policy", "right_policy", "policy", "tags")
 """What is known of prompts and responses beside what was shown and said. Left out of a row where it
 is empty: a row without it has the digest, and a snapshot of such rows the name, that they had
 before there were these columns."""
@@ -213,44 +212,16 @@ class SnapshotData:
             yield from read_rows(self.folder / f"{part}.parquet")
 
 
-def difference(first: Path, second: Path) -> dict[str, Any]:
-    """What was said in one snapshot and not in another, whatever is known of its background.
-
-    Returns:
-        {"comparisons": {"only_first", "only_second", "both"}, "ratings": the same}, in rows.
-
-    Raises:
-        InvalidData: One of the folders is not a whole snapshot.
-    """
-    opened = SnapshotData.open(first), SnapshotData.open(second)
-    found = {}
-    for table in _COLUMNS:
-        one, other = (
-            Counter(
-                row_digest(_without_background(row))
-                for split in Split
-                for row in data.stream(table, split)
-            )
-            for data in opened
-        )
-        found[table] = {
-            "only_first": (one - other).total(),
-            "only_second": (other - one).total(),
-            "both": (one & other).total(),
-        }
-    return found
-
-
 def place(
     row: ComparisonRow | RatingRow, splits: Mapping[PromptId, Split] | None = None
 ) -> tuple[str, dict[str, Any]]:
     """The table and split that a row belongs to, and its fields as plain values."""
     table = "comparisons" if isinstance(row, ComparisonRow) else "ratings"
-    fields = {name: getattr(row, name) for name in _COLUMNS[table]}
+    fields = {name: getattr(row, name) for name in TABLES[table]}
     fields = {
         name: list(value) if name == "tags" else value
         for name, value in fields.items()
-        if value or name not in _BACKGROUND
+        if value or name not in BACKGROUND
     }
     if isinstance(row, RatingRow):
         fields["value"] = float(row.value)  # 3 and 3.0 are one rating and need one digest
@@ -271,14 +242,14 @@ def fill(folder: Path, rows: RowSorter, *, left_out: LeftOut | None = None) -> d
     counted = rows.counts()
     if not counted:
         raise TooLittleData("A snapshot needs at least one judgement; there is none.")
-    numbers = {f"{table}/{split}": 0 for table in _COLUMNS for split in Split} | counted
+    numbers = {f"{table}/{split}": 0 for table in TABLES for split in Split} | counted
     kinds: set[str] = set()
     files = {}
     for part in sorted(counted):
         target = folder / f"{part}.parquet"
         target.parent.mkdir(exist_ok=True)
         noted = _noting_kinds(rows.rows(part), kinds)
-        write_rows(target, noted, _COLUMNS[target.parent.name])
+        write_rows(target, noted, TABLES[target.parent.name])
         files[f"{part}.parquet"] = _file_digest(target)
     said = {
         "id": rows.digest(),
@@ -298,10 +269,6 @@ def _row(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {name: tuple(fields[name]) for name in ("prompt", "tags") if name in fields}
 
 
-def _without_background(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in _BACKGROUND}
-
-
 def _noting_kinds(rows: Iterable[dict[str, Any]], kinds: set[str]) -> Iterator[dict[str, Any]]:
     for row in rows:
         kinds.add(row["kind"])
@@ -319,7 +286,7 @@ def _file_digest(path: Path) -> str | None:
 def _card(said: Mapping[str, Any]) -> str:
     """The dataset card: its head tells `datasets` where the tables are, the rest is for people."""
     configs, table = [], []
-    for name in _COLUMNS:
+    for name in TABLES:
         numbers = [said["rows"][f"{name}/{split}"] for split in Split]
         table.append(f"| {name} | {' | '.join(map(str, numbers))} |")
         if any(numbers):

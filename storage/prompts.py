@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, select
@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from storage import tables
 from storage.errors import InvalidData, NotFound
 from storage.records import ProjectId, Prompt, PromptId, Response, ResponseId
-from storage.rows import as_row, count_new, in_batches
+from storage.rows import BATCH, as_row, count_new, in_batches
 
 # Asked for every task shown. Built once: to build a statement takes longer than to run it.
 _BY_ID = {
@@ -54,9 +54,15 @@ def add_responses(connection: Connection, responses: Iterable[Response]) -> int:
 
 def prompts(connection: Connection, project: ProjectId) -> list[Prompt]:
     """Every prompt of a project, in an order that stays the same."""
+    return list(stream_prompts(connection, project))
+
+
+def stream_prompts(connection: Connection, project: ProjectId) -> Iterator[Prompt]:
+    """Every prompt of a project, in the order of their identifiers, some at a time."""
     table = tables.prompts
     statement = select(table).where(table.c.project == project).order_by(table.c.id)
-    return [_prompt(row) for row in connection.execute(statement)]
+    for row in connection.execute(statement, execution_options={"yield_per": BATCH}):
+        yield _prompt(row)
 
 
 def prompt(connection: Connection, prompt_id: PromptId) -> Prompt:

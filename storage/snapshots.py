@@ -19,7 +19,6 @@ from storage.dataset import (
     LeftOut,
     RatingRow,
     SnapshotData,
-    difference,
     fill,
     place,
     write_snapshot,
@@ -31,13 +30,16 @@ from storage.judgements import Judgement, judgements
 from storage.prompts import prompts_by_id, responses_by_id
 from storage.records import ProjectId, Prompt, Purpose, Response, Snapshot, SnapshotId
 from storage.rows import as_row, count_new, in_batches, only_one
+from storage.snapshot_difference import Changes, as_json, difference
 from storage.sorting import sorting
 
 __all__ = [
+    "Changes",
     "ComparisonRow",
     "LeftOut",
     "RatingRow",
     "SnapshotData",
+    "as_json",
     "difference",
     "freeze",
     "snapshot",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from app.commands.home import DEFAULT_PROJECT, AsJson, InHome, ProjectName, project_called
-from app.commands.output import tell, tell_json, tell_table
+from app.commands.output import note, tell, tell_json, tell_table
 
 snapshot = App(name="snapshot", help="Freeze judgements so that models can be trained on them.")
 
@@ -75,41 +75,110 @@ def import_file(
 
 def export(
     format_name: Annotated[
-        str, Parameter(name="FORMAT", help="preference, ratings, unpaired, both or raw.")
+        str,
+        Parameter(
+            name="FORMAT",
+            help="preference, margin, ratings, unpaired, sft, prompts (TRL), openrlhf,"
+            " openrlhf_prompts, llamafactory, llamafactory_sft, alpaca_eval, reward_bench, both or"
+            " raw.",
+        ),
     ],
     /,
     *,
     home: InHome,
-    output: Annotated[Path, Parameter(help="Folder for the files.")],
+    output: Annotated[
+        str | None,
+        Parameter(
+            help="A new folder; a new file (.jsonl, .jsonl.gz, .json, .csv, .parquet); or a folder"
+            " in a store, such as s3://bucket/folder."
+        ),
+    ] = None,
+    push_to_hub: Annotated[
+        str | None, Parameter(help="OWNER/NAME of a data set on the Hugging Face Hub; private.")
+    ] = None,
+    public: Annotated[
+        bool, Parameter(negative=(), help="Let everybody read it on the Hub; asks first.")
+    ] = False,
+    yes: Annotated[bool, Parameter(negative=(), help="Publish without asking.")] = False,
     project: ProjectName = None,
-    file_type: Annotated[Literal["jsonl", "parquet"], Parameter(help="Type of the files.")] = (
-        "jsonl"
-    ),
+    file_type: Annotated[
+        Literal["jsonl", "jsonl.gz", "json", "csv", "parquet"] | None,
+        Parameter(help="Type of the files in a folder; the format's own when left out."),
+    ] = None,
+    split: Annotated[
+        Literal["train", "validation", "test"] | None, Parameter(help="The only part to write.")
+    ] = None,
+    licence: Annotated[
+        str, Parameter(help="For the card, as the Hub abbreviates it: cc-by-4.0, ...")
+    ] = "unknown",
+    option: Annotated[
+        list[str] | None,
+        Parameter(help="An option of the format, NAME=VALUE; may be given several times."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a project's judgements as training data, with a card that describes them."""
-    from app.progress import utc_now
-    from feedback.exporters import export as write
+    """Write a project's judgements as training data, with a card that describes them.
 
+    The options of formats are `of` (margin: choice or ratings) and `policy` (alpaca_eval).
+    """
+    from app.exporting import export_to
+    from app.exporting import push_to_hub as push
+    from app.progress import utc_now
+    from storage.errors import InvalidOption
+
+    if (output is None) == (push_to_hub is None):
+        raise InvalidOption("output", "name either --output or --push-to-hub", output)
+    options: dict[str, Any] = _pairs(option) | {"licence": licence}
+    options |= {} if split is None else {"split": split}
+    options |= {} if file_type is None else {"file_type": file_type}
     with home.open() as (_, database):
         with database.read() as connection:
             found = project_called(connection, project)
-        report = write(
-            database, found, format_name, folder=output, file_type=file_type, now=utc_now()
-        )
+        if push_to_hub is None:
+            place = output or ""
+            report = export_to(
+                database, found, format_name, output=place, options=options, now=utc_now()
+            )
+        else:
+            report, place = push(
+                database,
+                found,
+                format_name,
+                name=push_to_hub,
+                public=public,
+                confirm=lambda question: yes or _agreed(question),
+                options=options,
+                now=utc_now(),
+            )
     if as_json:
+        names = [path.name for path in report.files]
+        remote = "://" in place
         tell_json(
             {
                 "project": found.name,
                 "format": report.format,
-                "files": [str(path) for path in report.files],
+                "place": place,
+                "files": [f"{place.rstrip('/')}/{name}" for name in names]
+                if remote
+                else [str(path) for path in report.files],
                 "rows": dict(report.rows),
                 "left_out": dict(report.left_out),
                 "simulated": report.simulated,
             }
         )
     else:
-        tell(report.sentence())
+        tell(report.sentence(place))
+
+
+def _agreed(question: str) -> bool:
+    """Ask on the terminal; where there is none, the answer is no."""
+    import sys
+
+    if not sys.stdin.isatty():
+        note("Publishing asks for a yes on the terminal; without one, add --yes.")
+        return False
+    note(f"{question} [yes/no]")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 @snapshot.command
@@ -175,7 +244,7 @@ def list_snapshots(*, home: InHome, as_json: AsJson = False) -> None:
 def diff(
     first: SnapshotName, second: SnapshotName, /, *, home: InHome, as_json: AsJson = False
 ) -> None:
-    """Say how two snapshots differ."""
+    """Say how many rows were added, superseded and withdrawn from one snapshot to another."""
     from storage import snapshots
 
     with home.open() as (settings, database), database.read() as connection:
@@ -184,11 +253,17 @@ def diff(
             settings.data_dir / one.folder, settings.data_dir / other.folder
         )
     if as_json:
-        tell_json({"first": one.id, "second": other.id, **found})
+        tell_json({"first": one.id, "second": other.id, **snapshots.as_json(found)})
         return
     tell(f"From {one.id[:12]} to {other.id[:12]}:")
-    for name, value in found.items():
-        tell(f"  {name}: {value}")
+    tell_table(
+        ("", "added", "superseded", "withdrawn", "unchanged"),
+        [
+            (table, rows.added, rows.superseded, rows.withdrawn, rows.unchanged)
+            for table, rows in found.items()
+        ],
+        empty="",
+    )
 
 
 def _total(rows: Any, table: str) -> int:

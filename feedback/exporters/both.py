@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from feedback.exporters.source import PromptFile, Source
-from feedback.exporters.table import MESSAGES, Row, Table
+from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table
 from storage.records import HIGHEST_RATING, LOWEST_RATING, Comparison, ResponseId, Split
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ a response was sampled with, as JSON. `tandem import` reads these files back.
 """
 
 
-def both(source: Source) -> Table:
+def both(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
     """Every prompt that has responses, judged or not."""
 
     def rows(left_out: Counter[str]) -> Iterator[tuple[Split, Row]]:

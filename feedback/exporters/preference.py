@@ -6,16 +6,15 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from feedback.exporters.source import Source, Told
-from feedback.exporters.table import MESSAGES, Row, Table, as_answer
-from storage.records import Comparison, Split
+from feedback.exporters.decided import Decided, decided
+from feedback.exporters.source import Source
+from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table, as_answer
+from storage.records import Split
 
 if TYPE_CHECKING:
     from storage.parquet import Column
 
-TIES = "ties"
-
-_COLUMNS: dict[str, Column] = {
+COLUMNS: dict[str, Column] = {
     "prompt": MESSAGES,
     "chosen": MESSAGES,
     "rejected": MESSAGES,
@@ -27,7 +26,7 @@ _COLUMNS: dict[str, Column] = {
     "chosen_id": str,
     "rejected_id": str,
 }
-_MEANING = """\
+MEANING = """\
 One row is one comparison that was not a tie: `chosen` was preferred to `rejected` as an answer to
 `prompt`, all three as messages. `strength` tells by how much, from 1 (slightly) to 3 (much); it is
 null where only the direction was asked.
@@ -36,57 +35,39 @@ _MARGIN = """
 `margin` is the rating (1 to 7) of `chosen` minus that of `rejected` by the same annotator in the
 same sitting, and null where they were not rated together. It is below 0 where ratings and choice
 contradict each other. TRL adds it inside the loss and needs it in every row: leave out the rows
-without it, or the column.
+without it, or the column; or export the format `margin`, which has it in every row.
 """
 
 
-def preference(source: Source) -> Table:
+def preference(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
     """Comparisons as chosen and rejected.
 
     When there is no margin at all, the column is left out: TRL cannot do with one of nulls.
     """
-    with_margin = any(
-        _margin(told, comparison) is not None
-        for told in source.told()
-        for comparison in told.judgement.comparisons
-    )
+    with_margin = any(one.rating_gap is not None for one in decided(source, Counter()))
 
     def rows(left_out: Counter[str]) -> Iterator[tuple[Split, Row]]:
-        for told in source.told():
-            for comparison in told.judgement.comparisons:
-                if comparison.preferred is None:
-                    left_out[TIES] += 1
-                else:
-                    yield told.prompt.split, _row(told, comparison)
+        for one in decided(source, left_out):
+            yield one.told.prompt.split, preference_row(one, margin=one.rating_gap)
 
     return Table(
-        columns={name: kind for name, kind in _COLUMNS.items() if with_margin or name != "margin"},
-        meaning=_MEANING + (_MARGIN if with_margin else ""),
+        columns={name: kind for name, kind in COLUMNS.items() if with_margin or name != "margin"},
+        meaning=MEANING + (_MARGIN if with_margin else ""),
         rows=rows,
     )
 
 
-def _row(told: Told, comparison: Comparison) -> Row:
-    chosen, rejected = comparison.left, comparison.right
-    if comparison.preferred == rejected:
-        chosen, rejected = rejected, chosen
+def preference_row(one: Decided, *, margin: float | None) -> Row:
+    """A comparison in the columns `COLUMNS`."""
     return {
-        "prompt": told.prompt.messages,
-        "chosen": as_answer(told.responses[chosen].text),
-        "rejected": as_answer(told.responses[rejected].text),
-        "margin": _margin(told, comparison),
-        "strength": abs(comparison.choice) if comparison.graded else None,
-        "annotator": told.judgement.annotator,
-        "annotator_kind": str(told.judgement.kind),
-        "prompt_id": told.prompt.id,
-        "chosen_id": chosen,
-        "rejected_id": rejected,
+        "prompt": one.told.prompt.messages,
+        "chosen": as_answer(one.chosen.text),
+        "rejected": as_answer(one.rejected.text),
+        "margin": margin,
+        "strength": one.strength,
+        "annotator": one.told.judgement.annotator,
+        "annotator_kind": str(one.told.judgement.kind),
+        "prompt_id": one.told.prompt.id,
+        "chosen_id": one.chosen.id,
+        "rejected_id": one.rejected.id,
     }
-
-
-def _margin(told: Told, comparison: Comparison) -> float | None:
-    """Rating of the preferred response minus that of the other, in points of the 1-7 scale."""
-    left, right = told.rating(comparison.left), told.rating(comparison.right)
-    if left is None or right is None or comparison.preferred is None:
-        return None
-    return left - right if comparison.preferred == comparison.left else right - left

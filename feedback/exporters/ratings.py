@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from feedback.exporters.source import Source
-from feedback.exporters.table import MESSAGES, Row, Table
+from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table
 from storage.records import HIGHEST_RATING, LOWEST_RATING, Split
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ this scale and may lie between whole numbers. `policy` is what wrote the respons
 """
 
 
-def ratings(source: Source) -> Table:
+def ratings(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
     """Every rating."""
 
     def rows(left_out: Counter[str]) -> Iterator[tuple[Split, Row]]:  # noqa: ARG001, nothing is

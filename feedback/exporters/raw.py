@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from feedback.exporters.source import Source, Told
-from feedback.exporters.table import MESSAGES, Row, Table
+from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table
 from storage.records import Split
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ or changed. The judgements of annotators who are excluded from training are here
 """
 
 
-def raw(source: Source) -> Table:
+def raw(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
     """Every submission."""
 
     def rows(left_out: Counter[str]) -> Iterator[tuple[Split, Row]]:  # noqa: ARG001, nothing is

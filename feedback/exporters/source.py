@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from storage.database import Connection
 from storage.exclusions import exclusions
 from storage.judgements import Judgement, judgements
-from storage.prompts import prompts, prompts_by_id, responses, responses_by_id
-from storage.records import Kind, Project, Prompt, PromptId, Response, ResponseId
+from storage.prompts import prompts_by_id, responses, responses_by_id, stream_prompts
+from storage.records import Kind, Project, Prompt, Response, ResponseId
 from storage.rows import in_batches
 
 PROMPTS_AT_ONCE = 100
@@ -49,8 +49,8 @@ class Source:
 
     connection: Connection
     project: Project
-    kinds: set[Kind] = field(default_factory=set)
-    """Kinds of annotators met while reading."""
+    raters: dict[Kind, set[str]] = field(default_factory=dict)
+    """Pseudonyms of the annotators met while reading, by kind."""
     excluded: set[str] = field(default_factory=set)
     """Pseudonyms of the annotators left out while reading."""
 
@@ -61,7 +61,7 @@ class Source:
         else:
             said = self._to_learn_from()
         for batch in in_batches(said):
-            self.kinds.update(judgement.kind for judgement in batch)
+            self._meet(batch)
             asked = prompts_by_id(self.connection, (judgement.prompt for judgement in batch))
             texts = responses_by_id(
                 self.connection, (of for judgement in batch for of in _judged(judgement))
@@ -73,18 +73,37 @@ class Source:
                     responses={of: texts[of] for of in _judged(judgement)},
                 )
 
+    def prompts(self) -> Iterator[Prompt]:
+        """Every prompt, in the order of their identifiers."""
+        return stream_prompts(self.connection, self.project.id)
+
     def prompt_files(self) -> Iterator[PromptFile]:
-        """Every prompt: first those with judgements, then the others."""
-        said = self._to_learn_from(by_prompt=True)
-        met: set[PromptId] = set()
-        groups = ((prompt, tuple(group)) for prompt, group in groupby(said, lambda j: j.prompt))
-        for batch in in_batches(groups, PROMPTS_AT_ONCE):
-            met.update(prompt for prompt, _ in batch)
-            self.kinds.update(judgement.kind for _, group in batch for judgement in group)
-            yield from self._with_responses(dict(batch))
-        silent = (p.id for p in prompts(self.connection, self.project.id) if p.id not in met)
-        for rest in in_batches(silent, PROMPTS_AT_ONCE):
-            yield from self._with_responses(dict.fromkeys(rest, ()))
+        """Every prompt with what was said of it, in the order of their identifiers."""
+        for batch in in_batches(self._prompts_and_judgements(), PROMPTS_AT_ONCE):
+            for _, group in batch:
+                self._meet(group)
+            answers = responses(self.connection, [prompt.id for prompt, _ in batch])
+            for prompt, group in batch:
+                yield PromptFile(
+                    prompt=prompt,
+                    responses=tuple(one for one in answers[prompt.id] if one.study is None),
+                    judgements=group,
+                )
+
+    def _prompts_and_judgements(self) -> Iterator[tuple[Prompt, tuple[Judgement, ...]]]:
+        # Both streams have one order, so they are read side by side and nothing is remembered.
+        said = groupby(self._to_learn_from(by_prompt=True), lambda one: one.prompt)
+        judged, group = next(said, (None, iter(())))
+        for prompt in self.prompts():
+            if prompt.id == judged:
+                yield prompt, tuple(group)
+                judged, group = next(said, (None, iter(())))
+            else:
+                yield prompt, ()
+
+    def _meet(self, said: Iterable[Judgement]) -> None:
+        for judgement in said:
+            self.raters.setdefault(judgement.kind, set()).add(judgement.annotator)
 
     def _to_learn_from(self, *, by_prompt: bool = False) -> Iterator[Judgement]:
         in_force = exclusions(self.connection, self.project.id)
@@ -92,18 +111,6 @@ class Source:
         return judgements(
             self.connection, self.project.id, by_prompt=by_prompt, without_excluded=True
         )
-
-    def _with_responses(
-        self, said: Mapping[PromptId, tuple[Judgement, ...]]
-    ) -> Iterator[PromptFile]:
-        asked = prompts_by_id(self.connection, said)
-        answers = responses(self.connection, said)
-        for prompt, group in said.items():
-            yield PromptFile(
-                prompt=asked[prompt],
-                responses=tuple(answer for answer in answers[prompt] if answer.study is None),
-                judgements=group,
-            )
 
 
 def _judged(judgement: Judgement) -> set[ResponseId]:

@@ -23,8 +23,18 @@ Row = Mapping[str, Any]
 class ExportConfig(RecipeConfig):
     """Options of every export format."""
 
-    file_type: Literal["jsonl", "parquet"] = Field(
-        default="jsonl", description="Type of the files: JSON lines or Parquet."
+    file_type: Literal["jsonl", "jsonl.gz", "json", "csv", "parquet"] = Field(
+        default="jsonl",
+        description="Type of the files: JSON lines, the same packed, one JSON array, CSV or"
+        " Parquet.",
+    )
+    split: Split | None = Field(
+        default=None, description="The only part that is wanted: train, validation or test."
+    )
+    licence: str = Field(
+        default="unknown",
+        pattern=r"^[a-z0-9][a-z0-9.+-]{0,60}$",
+        description="Licence of the data for the card, as the Hub abbreviates it: cc-by-4.0, ...",
     )
 
 
@@ -37,6 +47,8 @@ class Table:
     """What a row and its columns mean, in Markdown, for the dataset card."""
     rows: Callable[[Counter[str]], Iterator[tuple[Split, Row]]]
     """Streams rows with the part they belong to; counts in the argument what it leaves out."""
+    beside: Callable[[Mapping[Split, str]], Mapping[str, str]] | None = None
+    """Makes further files, name and text, of the names of the data files by part."""
 
 
 def as_answer(text: str) -> Sequence[Message]:

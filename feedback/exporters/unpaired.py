@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from feedback.exporters.source import Source, Told
-from feedback.exporters.table import MESSAGES, Row, Table, as_answer
+from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table, as_answer
 from storage.records import ResponseId, Split
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ comparison only says that it is better than another, which may be bad as well.
 """
 
 
-def unpaired(source: Source) -> Table:
+def unpaired(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
     """Responses with a verdict of their own."""
 
     def rows(left_out: Counter[str]) -> Iterator[tuple[Split, Row]]:

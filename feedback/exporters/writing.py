@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
 
-from feedback.exporters.card import dataset_card
+from feedback.exporters.card import Background, dataset_card
+from feedback.exporters.files import Writer, row_file
 from feedback.exporters.source import Source
-from feedback.exporters.table import ExportConfig, Row, Table
+from feedback.exporters.table import ExportConfig, Table
 from storage.database import Database
-from storage.errors import TooLittleData
+from storage.errors import InvalidOption, TooLittleData
 from storage.files import write_folder
 from storage.recipes import Recipe
 from storage.records import Kind, Project, Split
 
-if TYPE_CHECKING:
-    from storage.parquet import Column, RowWriter
+CARD = "README.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +35,13 @@ class ExportReport:
     """How many of what are not in the files, for example {"ties": 12}."""
     simulated: bool
 
-    def sentence(self) -> str:
-        """The report for people."""
+    def sentence(self, place: str = "") -> str:
+        """The report for people; `place` names where the files are, if not in the folder."""
         left_out = "".join(f", {number} {what} left out" for what, number in self.left_out.items())
         simulated = "; some or all judgements are simulated" if self.simulated else ""
         return (
-            f"{sum(self.rows.values())} rows ({self.format}) in {self.folder}{left_out}{simulated}."
+            f"{sum(self.rows.values())} rows ({self.format}) in {place or self.folder}"
+            f"{left_out}{simulated}."
         )
 
 
@@ -53,27 +52,54 @@ def write_export(
     config: ExportConfig,
     *,
     folder: Path,
+    only_file: str = "",
+    background: Background,
     now: datetime,
 ) -> ExportReport:
     """Write one export of a project into a new folder, whole or not at all.
 
+    Args:
+        database: Where the project is kept.
+        project: What to export.
+        recipe: The format.
+        config: Its options.
+        folder: A folder that does not exist or is empty.
+        only_file: Name of the one data file that is wanted; a file for each part when empty.
+        background: For the card, like `now`.
+        now: The moment.
+
     Raises:
         TooLittleData: The project holds nothing that this format has a place for.
-        InvalidOption: The folder already holds something.
+        InvalidOption: The folder already holds something; or one file is wanted, and there are
+            several parts, or the format consists of several files.
         StorageFailed: The disk or the database refused.
     """
     left_out: Counter[str] = Counter()
     written: Counter[Split] = Counter()
     with write_folder(folder) as partial, database.read() as connection:
         source = Source(connection=connection, project=project)
-        table: Table = recipe.run(source)
+        table: Table = recipe.run(config, source)
+        if only_file and table.beside is not None:
+            raise InvalidOption(
+                "output", f"the format {recipe.name!r} is several files; name a folder", only_file
+            )
+        names: dict[Split, str] = {}
         with ExitStack() as files:
-            writers: dict[Split, _LinesWriter | RowWriter] = {}
+            writers: dict[Split, Writer] = {}
             for split, row in table.rows(left_out):
+                if config.split not in (None, split):
+                    continue
                 if split not in writers:
-                    writer = _writer(partial / _file_name(split, config), table.columns)
-                    files.enter_context(writer)
-                    writers[split] = writer
+                    if only_file and names:
+                        raise InvalidOption(
+                            "split",
+                            f"there are rows of {next(iter(names))} and {split}; name the part"
+                            " that is wanted, or a folder for all",
+                            None,
+                        )
+                    names[split] = only_file or f"{split}.{config.file_type}"
+                    file = row_file(partial / names[split], table.columns)
+                    writers[split] = files.enter_context(file)
                 writers[split].add(row)
                 written[split] += 1
         if source.excluded:
@@ -81,66 +107,35 @@ def write_export(
         if not written:
             raise TooLittleData(
                 f"The project {project.name!r} has nothing to export as {recipe.name!r} yet"
+                f"{f' in {config.split}' if config.split else ''}"
                 f"{''.join(f' ({number} {what})' for what, number in left_out.items())};"
                 " annotate some tasks or import some judgements first."
             )
-        report = ExportReport(
-            format=recipe.name,
-            folder=folder,
-            files=tuple(
-                folder / name
-                for name in (
-                    *(_file_name(split, config) for split in _present(written)),
-                    "README.md",
-                )
-            ),
-            rows={split: written[split] for split in Split},
-            left_out=dict(left_out),
-            simulated=Kind.SIMULATED in source.kinds,
-        )
+        names = {split: names[split] for split in Split if split in names}
+        beside = table.beside(names) if table.beside is not None else {}
+        for name, text in beside.items():
+            (partial / name).write_text(text, encoding="utf-8")
+        simulated = project.simulated or Kind.SIMULATED in source.raters
         card = dataset_card(
             table,
             title=f"{project.name}: {recipe.name}",
             summary=recipe.summary,
-            files={split: _file_name(split, config) for split in _present(written)},
-            rows=report.rows,
+            files=names,
+            rows={split: written[split] for split in Split},
             left_out=left_out,
-            simulated=report.simulated,
+            raters={kind: len(who) for kind, who in source.raters.items()},
+            simulated=simulated,
+            guidelines=project.guidelines,
+            licence=config.licence,
+            background=background,
             now=now,
         )
-        (partial / "README.md").write_text(card, encoding="utf-8")
-    return report
-
-
-class _LinesWriter:
-    """A file of JSON lines with the same fields in each."""
-
-    def __init__(self, path: Path, columns: Mapping[str, Column]) -> None:
-        self._names = list(columns)
-        self._file: IO[str] = path.open("w", encoding="utf-8", newline="\n")
-
-    def __enter__(self) -> _LinesWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def add(self, row: Row) -> None:
-        fields = {name: row.get(name) for name in self._names}
-        self._file.write(json.dumps(fields, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _writer(path: Path, columns: Mapping[str, Column]) -> _LinesWriter | RowWriter:
-    if path.suffix == ".jsonl":
-        return _LinesWriter(path, columns)
-    from storage.parquet import RowWriter  # noqa: PLC0415, loads pyarrow
-
-    return RowWriter(path, columns)
-
-
-def _file_name(split: Split, config: ExportConfig) -> str:
-    return f"{split}.{config.file_type}"
-
-
-def _present(written: Mapping[Split, int]) -> Iterator[Split]:
-    return (split for split in Split if written[split])
+        (partial / CARD).write_text(card, encoding="utf-8")
+    return ExportReport(
+        format=recipe.name,
+        folder=folder,
+        files=tuple(folder / name for name in (*names.values(), *beside, CARD)),
+        rows={split: written[split] for split in Split},
+        left_out=dict(left_out),
+        simulated=simulated,
+    )

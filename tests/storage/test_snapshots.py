@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections import Counter
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -35,6 +36,7 @@ from storage.records import (
     split_of,
 )
 from storage.snapshots import (
+    Changes,
     ComparisonRow,
     LeftOut,
     RatingRow,
@@ -334,9 +336,63 @@ def test_differences_are_counted_in_rows(tmp_path: Path) -> None:
     write_snapshot(tmp_path / "a", first, [rating()])
     write_snapshot(tmp_path / "b", second, [])
     assert difference(tmp_path / "a", tmp_path / "b") == {
-        "comparisons": {"only_first": 2, "only_second": 2, "both": 1},
-        "ratings": {"only_first": 1, "only_second": 0, "both": 0},
+        "comparisons": Changes(added=0, superseded=2, withdrawn=0, unchanged=1),
+        "ratings": Changes(added=0, superseded=0, withdrawn=1, unchanged=0),
     }
+
+
+def test_rows_are_added_superseded_or_withdrawn(tmp_path: Path) -> None:
+    ann, ben, cem = (comparison(annotator=name) for name in ("ann", "ben", "cem"))
+    changed = comparison(
+        annotator="ben", left_id="r", left="For a reason.", right_id="l", right="Because."
+    )
+    style = rating(aspect="style")
+    write_snapshot(tmp_path / "a", [ann, ben], [rating(value=2), style])
+    write_snapshot(
+        tmp_path / "b",
+        [changed, cem, comparison("How?", annotator="ann", prompt_id=PromptId("q"))],
+        [rating(value=3), style],
+    )
+    found = difference(tmp_path / "a", tmp_path / "b")
+    assert found == {
+        "comparisons": Changes(added=2, superseded=1, withdrawn=1, unchanged=0),
+        "ratings": Changes(added=0, superseded=1, withdrawn=0, unchanged=1),
+    }
+    back = difference(tmp_path / "b", tmp_path / "a")
+    assert [(one.added, one.superseded, one.withdrawn) for one in back.values()] == [
+        (one.withdrawn, one.superseded, one.added) for one in found.values()
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(-3, 3)), min_size=1, max_size=8),
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(-3, 3)), min_size=1, max_size=8),
+)
+@settings(max_examples=15, deadline=None)
+def test_differences_add_up_and_match_counting_in_memory(
+    tmp_path_factory: pytest.TempPathFactory,
+    one: list[tuple[str, int]],
+    other: list[tuple[str, int]],
+) -> None:
+    folder = tmp_path_factory.mktemp("difference")
+    for name, said in (("a", one), ("b", other)):
+        rows = [comparison(annotator=who, choice=choice) for who, choice in said]
+        write_snapshot(folder / name, rows, [])
+    found = difference(folder / "a", folder / "b")["comparisons"]
+    same = Counter(one) & Counter(other)
+    superseded = sum(
+        min(
+            sum(n for (w, _), n in (Counter(one) - same).items() if w == who),
+            sum(n for (w, _), n in (Counter(other) - same).items() if w == who),
+        )
+        for who in "ab"
+    )
+    assert found == Changes(
+        added=len(other) - same.total() - superseded,
+        superseded=superseded,
+        withdrawn=len(one) - same.total() - superseded,
+        unchanged=same.total(),
+    )
 
 
 def test_background_makes_no_difference_to_what_was_said(tmp_path: Path) -> None:
@@ -344,7 +400,7 @@ def test_background_makes_no_difference_to_what_was_said(tmp_path: Path) -> None
     known = comparison(left_policy="small", tags=("code",)), rating(policy="small")
     write_snapshot(tmp_path / "b", known[:1], known[1:])
     assert difference(tmp_path / "a", tmp_path / "b") == {
-        table: {"only_first": 0, "only_second": 0, "both": 1}
+        table: Changes(added=0, superseded=0, withdrawn=0, unchanged=1)
         for table in ("comparisons", "ratings")
     }
 
@@ -420,8 +476,8 @@ class TestFreezing:
         assert (first.parent, second.parent) == (None, first.id)
         assert (first.simulated, second.simulated) == (False, True)
         assert difference(data_dir / first.folder, data_dir / second.folder) == {
-            "comparisons": {"only_first": 0, "only_second": 0, "both": 3},
-            "ratings": {"only_first": 0, "only_second": 1, "both": 3},
+            "comparisons": Changes(added=0, superseded=0, withdrawn=0, unchanged=3),
+            "ratings": Changes(added=1, superseded=0, withdrawn=0, unchanged=3),
         }
         with desk.database.read() as connection:
             assert snapshots(connection, desk.project.id) == [second, first]
