@@ -23,9 +23,9 @@ DOORS = {
     "feedback": {"argilla"},
     "training": {"torch", "transformers", "peft", "trl", "accelerate", "safetensors", "tokenizers"},
     "evaluation": {
-        "plotly", "statsmodels", "krippendorff", "evalica", "alpaca_eval", "datasketch",
-        "py3langid",
-    },  # fmt: skip
+        *("plotly", "statsmodels", "krippendorff", "evalica", "alpaca_eval"),
+        *("datasketch", "py3langid"),
+    },
     "app": {"gradio", "fastapi", "starlette", "uvicorn", "dbos", "cyclopts", "rich"},
 }
 # scipy serves two neighbours: the measurement model and the statistics. Snapshots are datasets, and

@@ -15,6 +15,7 @@ from app.pages.fragments import (
     code,
     empty,
     html,
+    link,
     notice,
     number,
     section,
@@ -78,9 +79,12 @@ def _snapshot_table(visit: Visit, database: Database) -> Markup:
         mark = Markup(" {}").format(badge("simulated", "warn")) if snapshot.simulated else ""
         name = Markup("{}{}").format(code(snapshot.id[:10]), mark)
         rows.append((name, *(_rows(snapshot, split) for split in Split),
-                     ago(snapshot.created, visit.now)))  # fmt: skip
+                     ago(snapshot.created, visit.now),
+                     link("Check", visit.address("check", snapshot=snapshot.id))))  # fmt: skip
     return table(
-        [*columns, Column("Frozen", numeric=True)], rows, caption="Snapshots, newest first"
+        [*columns, Column("Frozen", numeric=True), Column("Before training")],
+        rows,
+        caption="Snapshots, newest first",
     )
 
 

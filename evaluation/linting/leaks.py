@@ -51,8 +51,8 @@ class Leaks:
                 f"{counted(len(exact), 'held-out prompt is', 'held-out prompts are')} in the"
                 f" training part too ({percent(len(exact) / held_out)} of {held_out:,} for"
                 " validation and test). Figures on them say how well a model remembers.",
-                advice="Put each prompt into one part, or leave the field `split` out: then Tandem draws"
-                " the parts by prompt.",
+                advice="Put each prompt into one part, or leave the field `split` out: then Tandem"
+                " draws the parts by prompt.",
                 count=len(exact),
                 share=len(exact) / held_out,
                 entries=_of(exact, kept),

@@ -20,6 +20,8 @@ from evaluation.linting.likeness import ALIKE, Likeness, jaccard, near_duplicate
 
 MOST_TEXTS = 20_000
 """Prompts and, likewise, answers that are compared; about a millisecond each."""
+FEWEST_WORDS = 8
+"""Answers of fewer ("I do not know.") resemble each other without being copies."""
 MANY = 0.05
 """Share from which on near duplicates deserve a warning."""
 
@@ -36,7 +38,7 @@ def near_repeats(kept: Mapping[int, Entry]) -> Iterator[Finding]:
         if len(prompts) < MOST_TEXTS:
             prompts.setdefault(question(entry.prompt), (entry.asked, entry))
         for text in entry.responses:
-            if len(answers) < MOST_TEXTS:
+            if len(answers) < MOST_TEXTS and len(text.split()) >= FEWEST_WORDS:
                 answers.setdefault(text, entry)
     of = dict(prompts.values())
     alike = near_duplicates(of)
