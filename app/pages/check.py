@@ -43,10 +43,8 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         with gr.Row(elem_classes="t-actions"):
             go = gr.Button("Check", variant="primary")
     verdict = html()
-    with gr.Row(elem_classes="t-figures"):
-        first = [_place(name) for name in list(FIGURES)[:2]]
-    with gr.Row(elem_classes="t-figures"):
-        further = [_place(name) for name in list(FIGURES)[2:]]
+    with gr.Row(elem_classes="t-figures t-filled"):
+        places = [_place(name) for name in FIGURES]
     found = html()
 
     def offer(visit: Visit) -> list[Any]:
@@ -62,7 +60,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         go.click,
         look,
         [chosen, file],
-        [verdict, *first, *further, found],
+        [verdict, *places, found],
         busy="Looking through every row; a million take some minutes.",
     )
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from evaluation.linting.entries import Entry, Refused
+from evaluation.linting.entries import Entry, Refused, fingerprint
 from evaluation.linting.findings import (
     EXAMPLES,
     LONGEST,
@@ -24,12 +23,31 @@ FEWEST_WORDS = 20
 MANY = 0.05
 """Share of cut answers from which on it is a warning."""
 FEWEST_AT_MOST = 5
-"""Answers that have exactly the greatest length, from which on that is no accident."""
+"""Different answers that have exactly the greatest length, from which on that is no accident."""
+AT_MOST = 0.01
+"""Share of all answers that they need to be, too."""
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
 _OPEN = re.compile(r"[\w,;(\[{–-]$")
 """How a sentence does not end: with a letter, a digit, a comma, an open bracket, a dash."""
 _NO_SENTENCE = re.compile(r"^\s*(?:[-*+•#>|]|\d+[.)]|https?://|\w+:\s)")
 """How lines begin that need no full stop: of lists, tables, headings, addresses, `Name: value`."""
+
+
+@dataclass(slots=True)
+class Longest:
+    """The greatest length there is, and the texts that have it."""
+
+    most: int = 0
+    texts: set[int] = field(default_factory=set)
+    """Their fingerprints: one answer judged many times is one."""
+
+    def look(self, length: int, text: str) -> None:
+        """Take one text in."""
+        if length > self.most:
+            self.most = length
+            self.texts.clear()
+        if length == self.most:
+            self.texts.add(fingerprint(text))
 
 
 @dataclass(slots=True)
@@ -43,8 +61,8 @@ class Endings:
     cut_shown: list[Example] = field(default_factory=list)
     fences: int = 0
     fences_shown: list[Example] = field(default_factory=list)
-    characters: Counter[int] = field(default_factory=Counter)
-    words: Counter[int] = field(default_factory=Counter)
+    characters: Longest = field(default_factory=Longest)
+    words: Longest = field(default_factory=Longest)
 
     def look(self, entry: Entry | Refused) -> None:
         """Take one entry in."""
@@ -55,8 +73,8 @@ class Endings:
             return
         for text in entry.responses:
             self.answers += 1
-            self.characters[len(text)] += 1
-            self.words[len(text.split())] += 1
+            self.characters.look(len(text), text)
+            self.words.look(len(text.split()), text)
             if has_open_fence(text):
                 self.fences += 1
                 _show(self.fences_shown, entry.place, text)
@@ -105,20 +123,18 @@ class Endings:
         yield from self._at_most()
 
     def _at_most(self) -> Iterator[Finding]:
-        for lengths, unit in ((self.characters, "characters"), (self.words, "words")):
-            most = max(lengths, default=0)
-            # Where many answers have one length each, the longest few may meet by chance.
-            if most > FEWEST_WORDS and lengths[most] >= max(
-                FEWEST_AT_MOST, 3 * lengths.total() / len(lengths)
-            ):
-                share = lengths[most] / lengths.total()
+        for longest, unit in ((self.characters, "characters"), (self.words, "words")):
+            count = len(longest.texts)
+            share = count / self.answers if self.answers else 0.0
+            if longest.most > FEWEST_WORDS and count >= FEWEST_AT_MOST and share >= AT_MOST:
                 yield Finding(
                     name="common-greatest-length",
                     severity=Severity.WARNING,
-                    sentence=f"{counted(lengths[most], 'answer has', 'answers have')} exactly"
-                    f" {most:,} {unit}, and none has more ({percent(share)}): something cut them.",
+                    sentence=f"{counted(count, 'different answer has', 'different answers have')}"
+                    f" exactly {longest.most:,} {unit} ({percent(share)}), and none has more:"
+                    " something cut them.",
                     advice="Look for a limit in the program that wrote the file; write it anew.",
-                    count=lengths[most],
+                    count=count,
                     share=share,
                 )
                 return

@@ -26,6 +26,7 @@ _REPEATS = {
     "one-answer-to-several-prompts": "answers",
     "near-duplicate-answers": "answers,<br>nearly",
 }
+_HEIGHT = 320
 _MOST_LANGUAGES = 6
 _MOST_VALUES = 13
 """Values of a histogram; more are gathered by whole numbers."""
@@ -35,7 +36,8 @@ def drawn(report: CheckReport) -> dict[str, go.Figure | None]:
     """Every figure of `FIGURES`; None where there is nothing to draw."""
     return {
         "lengths": _lengths(report),
-        "choices": _bars(report.choices, "Choices"),
+        # Without sides and without ties there is one bar, which shows nothing.
+        "choices": _bars({} if _only_chosen(report.choices) else report.choices, "Choices"),
         "ratings": _bars(_ratings(report.rated), "Ratings, from 1 to 7"),
         "languages": _bars(_languages(report.languages.prompts), "Languages of prompts"),
         "repeats": _repeats(report),
@@ -57,7 +59,12 @@ def _lengths(report: CheckReport) -> go.Figure | None:
         },
         unit="characters; the longest hundredth is not drawn",
         title="Lengths",
+        height=_HEIGHT,
     )
+
+
+def _only_chosen(choices: Mapping[str, int]) -> bool:
+    return "left" not in choices and not choices.get("tie")
 
 
 def _ratings(rated: Mapping[float, int]) -> dict[str, int]:
@@ -89,7 +96,7 @@ def _repeats(report: CheckReport) -> go.Figure | None:
 def _bars(numbers: Mapping[str, int], title: str, *, labelled: bool = False) -> go.Figure | None:
     if not numbers:
         return None
-    figure = counts(numbers, title=title, height=260)
+    figure = counts(numbers, title=title, height=_HEIGHT)
     if labelled:
         # These labels are ours and have line breaks.
         figure.data[0].x = list(numbers)

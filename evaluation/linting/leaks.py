@@ -51,7 +51,7 @@ class Leaks:
                 f"{counted(len(exact), 'held-out prompt is', 'held-out prompts are')} in the"
                 f" training part too ({percent(len(exact) / held_out)} of {held_out:,} for"
                 " validation and test). Figures on them say how well a model remembers.",
-                advice="Put each prompt into one part, or leave the field `split` out: then Tandem"
+                advice="Put each prompt into one part, or leave the field split out: then Tandem"
                 " draws the parts by prompt.",
                 count=len(exact),
                 share=len(exact) / held_out,
@@ -91,7 +91,7 @@ class Leaks:
             severity=Severity.WARNING,
             sentence=f"{counted(len(alike), 'held-out prompt is', 'held-out prompts are')} nearly"
             f" the same as one for training ({percent(share)} of {len(held_out):,}).",
-            advice="Put prompts made from one pattern into one part with the field `split`, or"
+            advice="Put prompts made from one pattern into one part with the field split, or"
             " judge models on other prompts.",
             count=len(alike),
             share=share,

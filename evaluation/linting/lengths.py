@@ -119,16 +119,16 @@ def _longer(longer: Estimate) -> Finding:
 
 
 def _along(along: Estimate) -> Finding:
-    how = "more" if along.value > 0 else "less"
+    certain = not along.low <= 0 <= along.high
+    how = "higher" if along.value > 0 else "lower"
+    told = f"Longer answers are rated {how}." if certain else "That may be chance."
     return Finding(
         name="rating-follows-length",
-        severity=Severity.WARNING
-        if abs(along.value) >= CORRELATED and not along.low <= 0 <= along.high
-        else Severity.NOTE,
+        severity=Severity.WARNING if certain and abs(along.value) >= CORRELATED else Severity.NOTE,
         sentence=f"Ratings and lengths have a rank correlation of {along.value:.2f} (95 % interval"
         f" {along.low:.2f} to {along.high:.2f}) over {along.n:,} ratings.",
-        advice=f"0 would mean that length tells nothing; here longer answers are rated {how}. Hold"
-        " every reward model against length alone.",
+        advice=f"{told} At 0, length would tell nothing. Hold every reward model against length"
+        " alone.",
         count=along.n,
         share=abs(along.value),
     )

@@ -21,31 +21,9 @@ from storage.errors import TooLittleData
 from storage.records import Kind, Split, as_messages, split_of
 
 WORDS = [
-    "balcony",
-    "basil",
-    "copper",
-    "drizzle",
-    "ember",
-    "fennel",
-    "garnet",
-    "harbor",
-    "indigo",
-    "jasmine",
-    "kettle",
-    "lantern",
-    "meadow",
-    "nectar",
-    "orchard",
-    "pepper",
-    "quartz",
-    "raven",
-    "saffron",
-    "thistle",
-    "umber",
-    "velvet",
-    "willow",
-    "yarrow",
-    "zephyr",
+    *("balcony", "basil", "copper", "drizzle", "ember", "fennel", "garnet", "harbor", "indigo"),
+    *("jasmine", "kettle", "lantern", "meadow", "nectar", "orchard", "pepper", "quartz", "raven"),
+    *("saffron", "thistle", "umber", "velvet", "willow", "yarrow", "zephyr"),
 ]
 
 
