@@ -23,6 +23,7 @@ GROUPS = {
     "worker": ("serving:worker", "Work queued jobs off, here or on another machine."),
     "demo": ("serving:demo", "Run the whole loop without people and write a report."),
     "import": ("data:import_file", "Import prompts, responses and judgements from a file."),
+    "check": ("check_data:check", "Say what would hurt in a file, a snapshot or a project."),
     "export": ("data:export", "Write a project's judgements as training data."),
     "snapshot": ("data:snapshot", "Freeze judgements so that models can be trained on them."),
     "train": ("train:train", "Train a reward model or a policy."),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.checking import doubts_before_training
 from app.processes import place_among_processes
 from storage import files
 from storage.errors import InvalidData, TooLittleData, TrainingFailed
@@ -57,6 +58,9 @@ def train_reward(
         if getattr(options, "reliability", False):
             progress.log("Measuring how reliable each annotator is.")
             extra["reliability"] = reliabilities(snapshot, getattr(options, "aspect", None))
+        if place_among_processes()[0] == 0:
+            for doubt in doubts_before_training(SnapshotData.open(snapshot)):
+                progress.log(doubt)
         recipe.run(
             options,
             snapshot=snapshot,

@@ -5,7 +5,7 @@ How a snapshot looks on the disk is told in `storage.dataset`, whose nouns are o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ __all__ = [
     "as_json",
     "difference",
     "freeze",
+    "rows_to_freeze",
     "snapshot",
     "snapshots",
     "write_snapshot",
@@ -67,7 +68,7 @@ def freeze(database: Database, project: ProjectId, *, data_dir: Path, now: datet
     home = data_dir / "snapshots"
     with sorting(home) as rows:
         with database.read() as connection:
-            rows.add(map(place, _rows(connection, project)))
+            rows.add(map(place, rows_to_freeze(connection, project)))
             left_out = _left_out(connection, project)
         if not rows.counts():
             but = " but those of excluded annotators" if left_out else " yet"
@@ -113,7 +114,10 @@ def snapshot(connection: Connection, id_or_prefix: str) -> Snapshot:
     return _snapshot(only_one(connection, _snapshots, "snapshot", id_or_prefix))
 
 
-def _rows(connection: Connection, project: ProjectId) -> Iterator[ComparisonRow | RatingRow]:
+def rows_to_freeze(
+    connection: Connection, project: ProjectId
+) -> Generator[ComparisonRow | RatingRow, None, None]:
+    """Everything that `freeze` would write now, streamed."""
     for batch in in_batches(judgements(connection, project, without_excluded=True)):
         prompts = prompts_by_id(connection, (one.prompt for one in batch))
         said_of = [part.left for one in batch for part in one.comparisons]

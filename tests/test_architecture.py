@@ -22,7 +22,10 @@ DOORS = {
     "storage": {"sqlalchemy", "alembic", "pyarrow"},
     "feedback": {"argilla"},
     "training": {"torch", "transformers", "peft", "trl", "accelerate", "safetensors", "tokenizers"},
-    "evaluation": {"plotly", "statsmodels", "krippendorff", "evalica", "alpaca_eval"},
+    "evaluation": {
+        *("plotly", "statsmodels", "krippendorff", "evalica", "alpaca_eval"),
+        *("datasketch", "py3langid"),
+    },
     "app": {"gradio", "fastapi", "starlette", "uvicorn", "dbos", "cyclopts", "rich"},
 }
 # scipy serves two neighbours: the measurement model and the statistics. Snapshots are datasets, and

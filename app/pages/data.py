@@ -21,6 +21,7 @@ from app.pages.fragments import (
     heading,
     html,
     joined,
+    link,
     notice,
     number,
     section,
@@ -73,7 +74,10 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
                 "A project holds prompts and what people say of their responses."
                 " Name one under New project, then import a file.",
             )
-        return simulated(visit)
+        way = link("Check", visit.address("check"))
+        told = Markup("{} this project's data, or a file before you import it: duplicates, leaks,"
+                      " length bias, odd ratings, personal data.").format(way)  # fmt: skip
+        return joined([simulated(visit), notice(told)])
 
     guard.show(page.load, show, [banner])
 

@@ -14,6 +14,7 @@ from storage.records import Role
 PAGES = {
     "": "Overview",
     "data": "Data",
+    "check": "Check",
     "quality": "Quality",
     "train": "Train",
     "models": "Models",
@@ -54,7 +55,10 @@ def bar(path: str, visit: Visit | None) -> Markup:
     shown = [
         name
         for name in PAGES
-        if name != "people" or (visit is not None and may(visit.who, Role.ADMINISTRATOR))
+        if name not in ("check", "people")
+        # The check belongs to the data page, which leads to it.
+        or name == path == "check"
+        or (name == "people" and visit is not None and may(visit.who, Role.ADMINISTRATOR))
     ]
     links = joined(
         Markup('<a href="{}"{}>{}</a>').format(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import gradio as gr
 
-from app.pages import data, models, overview, people, quality, studies, train
+from app.pages import check, data, models, overview, people, quality, studies, train
 from app.pages.frame import PAGES, frame
 from app.pages.visit import Guard
 from storage.database import Database
@@ -40,6 +40,8 @@ def research_page(settings: Settings, database: Database) -> gr.Blocks:
         overview.draw(guard, pages)
     with page("data") as guard:
         data.draw(guard, pages, settings)
+    with page("check") as guard:
+        check.draw(guard, pages, settings)
     with page("quality") as guard:
         quality.draw(guard, pages)
     with page("train") as guard:

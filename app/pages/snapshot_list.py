@@ -124,6 +124,7 @@ def _snapshot_table(
         *(Column(split.value.capitalize(), numeric=True) for split in Split),
         Column("Learned from it"),
         Column("Frozen", numeric=True),
+        Column("Before training"),
     ]
     rows: list[Sequence[Cell]] = []
     for snapshot in known:
@@ -134,6 +135,7 @@ def _snapshot_table(
                 *(_rows(snapshot, split) for split in Split),
                 _names(visit, learned.get(snapshot.id, ())),
                 ago(snapshot.created, visit.now),
+                link("Check", visit.address("check", snapshot=snapshot.id)),
             )
         )
     return table(columns, rows, caption="Snapshots, newest first")

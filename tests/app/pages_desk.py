@@ -25,7 +25,7 @@ from storage.settings import Settings
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 HERE = "?project=everyday+questions"
-PAGES = ("", "data", "quality", "train", "models", "studies", "people")
+PAGES = ("", "data", "check", "quality", "train", "models", "studies", "people")
 
 
 @dataclass

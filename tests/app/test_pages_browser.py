@@ -22,7 +22,7 @@ from storage.settings import Settings
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("", "data", "quality", "train", "models", "studies", "people")
+PAGES = ("", "data", "check", "quality", "train", "models", "studies", "people")
 SCREENS = {
     "wide": {"viewport": {"width": 1360, "height": 850}},
     "phone": {

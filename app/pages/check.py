@@ -1,0 +1,173 @@
+"""The page that says what would hurt in a project's data, in a snapshot, or in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from app.checking import check_project, check_snapshot
+from app.pages.fragments import badge, empty, heading, html, joined, notice, number, section, tiles
+from app.pages.frame import simulated
+from app.pages.visit import Guard, Visit
+from evaluation.linting.check import CheckReport, check
+from evaluation.linting.figures import FIGURES, drawn
+from evaluation.linting.findings import Finding, Severity
+from evaluation.linting.report import TITLES
+from evaluation.linting.sources import entries_of_file
+from storage import snapshots
+from storage.database import Database
+from storage.errors import InvalidData, NotFound
+from storage.settings import Settings
+
+PROJECT = "project"
+_TONES = {Severity.ERROR: "bad", Severity.WARNING: "warn", Severity.NOTE: "plain"}
+
+
+def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
+    """Place the choice of what to look through, and what is found."""
+    database = guard.database
+    html(heading("Check", "What would hurt in data, before it is imported or learnt from."))
+    banner = html()
+    with gr.Column(elem_classes="t-card"):
+        with gr.Row():
+            chosen = gr.Dropdown([], label="What to look through")
+            file = gr.File(
+                label="Or a file that is not imported yet (.jsonl, .jsonl.gz or .parquet)",
+                file_types=[".jsonl", ".gz", ".parquet"],
+                height=132,
+                elem_classes="t-drop",
+            )
+        with gr.Row(elem_classes="t-actions"):
+            go = gr.Button("Check", variant="primary")
+    verdict = html()
+    with gr.Row(elem_classes="t-figures t-filled"):
+        places = [_place(name) for name in FIGURES]
+    found = html()
+
+    def offer(visit: Visit) -> list[Any]:
+        return [simulated(visit), _sources(visit, database)]
+
+    def look(visit: Visit, source: str | None, path: str | None) -> list[Any]:
+        told = _look(visit, database, settings, source=source, path=path)
+        figures = [gr.update(value=one, visible=one is not None) for one in drawn(told).values()]
+        return [_verdict(told), *figures, _findings(told)]
+
+    guard.show(page.load, offer, [banner, chosen])
+    guard.do(
+        go.click,
+        look,
+        [chosen, file],
+        [verdict, *places, found],
+        busy="Looking through every row; a million take some minutes.",
+    )
+
+
+def _place(name: str) -> gr.Plot:
+    """A place for a figure, which takes none while there is none to show."""
+    return gr.Plot(label=FIGURES[name], show_label=False, visible=False, elem_classes="t-figure")
+
+
+def _sources(visit: Visit, database: Database) -> Any:
+    """The project's judgements and its snapshots; that of the address is chosen."""
+    if visit.project is None:
+        return gr.Dropdown([], value=None)
+    with database.read() as connection:
+        known = snapshots.snapshots(connection, visit.project.id)
+    choices = [(f"All judgements of {visit.project.name}", PROJECT)]
+    choices += [
+        (f"Snapshot {one.id[:10]} of {one.created:%Y-%m-%d %H:%M}", one.id) for one in known
+    ]
+    wanted = visit.query.get("snapshot")
+    value = wanted if wanted in {one.id for one in known} else PROJECT
+    return gr.Dropdown(choices, value=value)
+
+
+def _look(
+    visit: Visit,
+    database: Database,
+    settings: Settings,
+    *,
+    source: str | None,
+    path: str | None,
+) -> CheckReport:
+    if path is not None:
+        return _look_at_file(Path(path))
+    project = visit.chosen()
+    if source in (None, "", PROJECT):
+        return check_project(database, project.name)
+    with database.read() as connection:
+        known = [one.id for one in snapshots.snapshots(connection, project.id)]
+    if source not in known:
+        raise NotFound("snapshot", str(source), known)
+    return check_snapshot(database, settings, source)
+
+
+def _look_at_file(file: Path) -> CheckReport:
+    try:
+        return check(entries_of_file(file), name=file.name)
+    except InvalidData as error:
+        # People know their file by its name, not by the place where the server keeps it.
+        raise InvalidData(str(error).replace(str(file), file.name)) from error
+
+
+def _verdict(told: CheckReport) -> Markup:
+    tone = next(
+        (_TONES[severity] for severity in (Severity.ERROR, Severity.WARNING)
+         if told.number(severity)),
+        "good",
+    )  # fmt: skip
+    numbers = tiles(
+        [
+            (severity.value.capitalize() + "s", number(told.number(severity)), "")
+            for severity in Severity
+        ]
+        + [
+            ("Rows", number(told.rows), f"{number(told.prompts)} different prompts"),
+            ("Answers", number(told.answers), ""),
+            (
+                "Judgements",
+                number(told.comparisons + told.ratings),
+                f"{number(told.comparisons)} choices, {number(told.ratings)} ratings",
+            ),
+        ]
+    )
+    sampled = joined(Markup('<p class="t-told">{}</p>').format(words) for words in told.sampled)
+    return Markup('<div class="t-stack"><div class="t-verdict"><p>{}</p></div>{}{}{}</div>').format(
+        told.verdict, notice(f"Looked through: {told.name}.", tone), numbers, sampled
+    )
+
+
+def _findings(told: CheckReport) -> Markup:
+    if not told.findings:
+        return empty("Nothing found", "No check found anything that would hurt.")
+    groups = []
+    for severity in Severity:
+        those = [one for one in told.findings if one.severity is severity]
+        if those:
+            groups += [section(TITLES[severity]), *(_finding(one) for one in those)]
+    return Markup('<div class="t-stack">{}</div>').format(joined(groups))
+
+
+def _finding(one: Finding) -> Markup:
+    shown = joined(
+        Markup("<li><small>{}</small><span>{}</span></li>").format(each.place, each.text)
+        for each in one.examples
+    )
+    examples = (
+        Markup("<details{}><summary>{}</summary><ul>{}</ul></details>").format(
+            Markup(" open") if one.severity is Severity.ERROR else "",
+            "An example" if len(one.examples) == 1 else f"{len(one.examples)} examples",
+            shown,
+        )
+        if one.examples
+        else ""
+    )
+    return Markup('<div class="t-card t-found">{}<h3>{}</h3><p>{}</p>{}</div>').format(
+        badge(one.severity.value, _TONES[one.severity]),
+        one.sentence.replace(" %", "\u00a0%"),
+        one.advice.replace(" %", "\u00a0%"),
+        examples,
+    )
