@@ -414,7 +414,7 @@ def test_judges_who_vote_by_chance_are_named(write: Write) -> None:
     assert few["raters"] is None
 
 
-def test_llmfao_comes_out_as_published_and_who_voted_at_random_stands_out(shared_data: Path) -> None:
+def test_llmfao_comes_out_as_published_and_random_workers_stand_out(shared_data: Path) -> None:
     """LLMFAO: four of 124 workers, with 1,190 of 8,931 votes, whom nobody had named."""
     found = votes_report(
         read_votes(shared_data / "votes_llmfao.jsonl.gz"), rng=np.random.default_rng(0)
