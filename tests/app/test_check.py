@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from invented import Invented
-from pages_desk import HERE, Desk, refusal_of, uploaded
+from pages_desk import HERE, Desk, uploaded
 
 from app.checking import doubts_before_training
 from app.cli import main, make_app
@@ -128,8 +128,8 @@ def test_snapshots_of_other_projects_and_markup_do_not_get_through(
 ) -> None:
     desk, _ = full_desk
     look = desk.handler("check", "look")
-    told = refusal_of(desk.call(look, "../../etc", None, address=HERE))
-    assert "There is no snapshot called" in told
+    with pytest.raises(AssertionError, match="not in the list of choices"):
+        desk.call(look, "../../etc", None, address=HERE)
     evil = tmp_path / "evil.jsonl"
     line = {"prompt": "<img src=x onerror=alert(1)> is it?", "chosen": "a b c", "rejected": "d"}
     evil.write_text("\n".join([json.dumps(line)] * 2), encoding="utf-8")
