@@ -9,7 +9,18 @@ import gradio as gr
 from markupsafe import Markup
 
 from app.checking import check_project, check_snapshot
-from app.pages.fragments import badge, empty, heading, html, joined, notice, number, section, tiles
+from app.pages.fragments import (
+    Tone,
+    badge,
+    empty,
+    heading,
+    html,
+    joined,
+    notice,
+    number,
+    section,
+    tiles,
+)
 from app.pages.frame import simulated
 from app.pages.visit import Guard, Visit
 from evaluation.linting.check import CheckReport, check
@@ -23,7 +34,11 @@ from storage.errors import InvalidData, NotFound
 from storage.settings import Settings
 
 PROJECT = "project"
-_TONES = {Severity.ERROR: "bad", Severity.WARNING: "warn", Severity.NOTE: "plain"}
+_TONES: dict[Severity, Tone] = {
+    Severity.ERROR: "bad",
+    Severity.WARNING: "warn",
+    Severity.NOTE: "plain",
+}
 
 
 def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
@@ -48,7 +63,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     found = html()
 
     def offer(visit: Visit) -> list[Any]:
-        return [simulated(visit), _sources(visit, database)]
+        return [_banner(visit), _sources(visit, database)]
 
     def look(visit: Visit, source: str | None, path: str | None) -> list[Any]:
         told = _look(visit, database, settings, source=source, path=path)
@@ -63,6 +78,12 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         [verdict, *places, found],
         busy="Looking through every row; a million take some minutes.",
     )
+
+
+def _banner(visit: Visit) -> Markup:
+    if visit.project is None:
+        return empty("No project yet", "A file can be checked all the same, before you import it.")
+    return simulated(visit)
 
 
 def _place(name: str) -> gr.Plot:
@@ -114,7 +135,7 @@ def _look_at_file(file: Path) -> CheckReport:
 
 
 def _verdict(told: CheckReport) -> Markup:
-    tone = next(
+    tone: Tone = next(
         (_TONES[severity] for severity in (Severity.ERROR, Severity.WARNING)
          if told.number(severity)),
         "good",

@@ -21,7 +21,7 @@ FIGURES = {
 """Name of each figure, and what it shows, for those who cannot see it."""
 _REPEATS = {
     "repeated-rows": "rows",
-    "same-question": "prompts<br>but for spelling",
+    "same-question": "prompts,<br>other<br>spelling",
     "near-duplicate-prompts": "prompts,<br>nearly",
     "one-answer-to-several-prompts": "answers",
     "near-duplicate-answers": "answers,<br>nearly",
@@ -100,5 +100,5 @@ def _bars(numbers: Mapping[str, int], title: str, *, labelled: bool = False) -> 
     if labelled:
         # These labels are ours and have line breaks.
         figure.data[0].x = list(numbers)
-        figure.update_layout(margin_b=52)
+        figure.update_layout(margin_b=64)
     return figure

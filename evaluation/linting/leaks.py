@@ -55,7 +55,7 @@ class Leaks:
                 " draws the parts by prompt.",
                 count=len(exact),
                 share=len(exact) / held_out,
-                entries=_of(exact, kept),
+                entries=_of(exact, (e for e in kept.values() if e.split is not Split.TRAIN)),
             )
         yield from self._nearly_between_parts(kept, exact)
         for name, prompts in self.against.items():
@@ -113,7 +113,7 @@ class Leaks:
                 advice=f"Take them out before training, or do not report figures on {name}.",
                 count=len(exact),
                 share=share,
-                entries=_of(exact, kept),
+                entries=_of(exact, kept.values()),
             )
         rest = {text: number for number, text in sought.items() if number not in exact}
         different = _different(kept.values())
@@ -149,10 +149,10 @@ def _leaked(
     )
 
 
-def _of(questions: set[int], kept: Mapping[int, Entry]) -> list[Entry]:
+def _of(questions: set[int], entries: Iterable[Entry]) -> list[Entry]:
     """One entry of each question."""
-    found = {}
-    for entry in kept.values():
+    found: dict[int, Entry] = {}
+    for entry in entries:
         number = fingerprint(question(entry.prompt))
         if number in questions:
             found.setdefault(number, entry)

@@ -25,6 +25,7 @@ def test_an_empty_installation_says_what_to_do_first(
     expected = {
         "": "Create the first one",
         "data": "No project yet",
+        "check": "No project yet",
         "quality": "No project yet",
         "train": "Freeze one",
         "models": "Train one",
@@ -115,7 +116,7 @@ def test_only_models_judged_by_the_same_pairs_are_compared(
 def test_simulated_projects_say_so_on_every_page_of_theirs(
     full_desk: tuple[Desk, Invented],
 ) -> None:
-    for path in ("", "data", "quality", "train", "models", "studies"):
+    for path in ("", "data", "check", "quality", "train", "models", "studies"):
         assert "t-simulated" in full_desk[0].opened(path, "?project=demo+of+the+loop"), path
         assert "t-simulated" not in full_desk[0].opened(path), path
 
