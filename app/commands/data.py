@@ -128,7 +128,7 @@ def export(
 
     if (output is None) == (push_to_hub is None):
         raise InvalidOption("output", "name either --output or --push-to-hub", output)
-    options: dict[str, Any] = _pairs(option) | {"licence": licence}
+    options: dict[str, Any] = options_of(option) | {"licence": licence}
     options |= {} if split is None else {"split": split}
     options |= {} if file_type is None else {"file_type": file_type}
     with home.open() as (_, database):

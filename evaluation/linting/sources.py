@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from evaluation.linting.entries import Entry, RawRating, Refused
 from feedback.importers.lines import Line, lines_of
 from feedback.importers.reading import choose
 from feedback.importers.records import JudgedPrompt, Score, Verdict
+from feedback.importers.report import pass_over
 from storage.errors import InvalidData
 from storage.records import Kind, Message, Split, as_messages, split_of
 from storage.snapshots import ComparisonRow, RatingRow, SnapshotData
@@ -19,7 +21,7 @@ _DEEPEST = 4
 """Lists and objects within each other in which ratings are sought."""
 _ASKS = ("instruction", "question", "text")
 """Fields that evaluation sets keep their prompts in."""
-_SAYS_WHERE = re.compile(r"^.*?, line [0-9]+: ", re.DOTALL)
+_SAYS_WHERE = re.compile(r"^.*?, ([a-z]+ [0-9]+): ", re.DOTALL)
 
 
 def entries_of_file(
@@ -27,45 +29,60 @@ def entries_of_file(
 ) -> Iterator[Entry | Refused]:
     """Every line of a file or folder, also those that an import would refuse.
 
-    A line that is no JSON, or a file that breaks off, ends the look: it is the last `Refused`.
+    A file that breaks off, or cannot be read as a whole, ends with a `Refused`.
 
     Args:
         path: As `feedback.importers.reading.judged_rows`.
-        format_name: One of `IMPORTERS`; detected from the first line when None.
+        format_name: One of `IMPORTERS`; detected from the first line that can be read when None.
         options: Options of the format's config.
 
     Raises:
         InvalidData: The file is not there, or its first line is in no known format.
         NotFound, InvalidOption: As `feedback.importers.reading.choose`.
     """
-    recipe, config = choose(path, format_name, options or {})
+    recipe, config = choose(path, format_name, options or {}, on_broken=pass_over)
     # Lines of several files share their numbers.
     several = path.is_dir()
-    lines = iter(lines_of(path))
-    number = 0
-    while True:
-        try:
-            line = next(lines).without_null()
-        except StopIteration:
-            return
-        except InvalidData as broken:
-            yield Refused(place=f"after line {number}", reason=_reason(broken, path))
-            return
-        number = line.number
-        place = f"{line.path.name}, line {number}" if several else f"line {number}"
-        raw = tuple(_ratings(line.fields))
-        try:
-            judged = recipe.run(config, line)
-            split = line.split() or split_of(judged.messages)
-        except InvalidData as refused:
-            yield Refused(
-                place=place,
-                reason=_SAYS_WHERE.sub("", _reason(refused, line.path)),
-                empty=_has_empty_answer(line.fields),
-                raw=raw,
-            )
-        else:
-            yield _entry(place, judged, split, line, raw)
+    broken: list[InvalidData] = []
+    try:
+        for told in lines_of(path, on_broken=broken.append):
+            yield from _refused(broken, path)
+            line = told.without_null()
+            place = f"{line.unit} {line.number}"
+            place = f"{line.path.name}, {place}" if several else place
+            raw = tuple(_ratings(line.fields))
+            try:
+                said = recipe.run(config, line)
+                parts = [
+                    _entry(place, judged, line.split() or split_of(judged.messages), line, raw)
+                    for judged in (said if isinstance(said, list) else [said])
+                ]
+            except InvalidData as refused:
+                yield Refused(
+                    place=place,
+                    reason=_SAYS_WHERE.sub("", _reason(refused, line.path)),
+                    empty=_has_empty_answer(line.fields),
+                    raw=raw,
+                )
+            else:
+                # What the line says of ratings and of itself is counted once.
+                yield from (
+                    part if at == 0 else replace(part, same=0, raw=())
+                    for at, part in enumerate(parts)
+                )
+    except InvalidData as error:
+        broken.append(error)
+    yield from _refused(broken, path)
+
+
+def _refused(broken: list[InvalidData], path: Path) -> Iterator[Refused]:
+    """The lines that could not be read since the last one that could; none are left."""
+    for error in broken:
+        said = _reason(error, path)
+        where = _SAYS_WHERE.match(said)
+        place = where.group(1) if where else "the file"
+        yield Refused(place=place, reason=_SAYS_WHERE.sub("", said))
+    broken.clear()
 
 
 def entries_of_snapshot(data: SnapshotData) -> Iterator[Entry]:

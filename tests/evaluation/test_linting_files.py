@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -60,14 +61,41 @@ def test_a_bad_line_is_told_with_its_number_and_the_others_are_looked_at(tmp_pat
     assert report.rows == 5
 
 
-def test_a_line_that_is_no_json_ends_the_look_and_is_told(tmp_path: Path) -> None:
-    file = written(tmp_path / "some.jsonl", pair(1), pair(2), "{broken", pair(3))
-    last = list(entries_of_file(file))[-1]
-    assert isinstance(last, Refused)
-    assert last.place == "after line 2"
-    assert "line 3: this is not JSON" in last.reason
+def test_lines_that_cannot_be_read_are_told_and_the_rest_is_looked_at(tmp_path: Path) -> None:
+    file = written(tmp_path / "some.jsonl", "{broken", pair(1), "[1]", pair(2))
+    told = list(entries_of_file(file))
+    assert [(isinstance(one, Refused), one.place) for one in told] == [
+        (True, "line 1"), (False, "line 2"), (True, "line 3"), (False, "line 4")
+    ]  # fmt: skip
+    assert isinstance(told[0], Refused)
+    assert told[0].reason.startswith("this is not JSON")
     with pytest.raises(InvalidData, match="There is no file"):
         list(entries_of_file(tmp_path / "other.jsonl"))
+
+
+def test_a_file_that_breaks_off_says_so_at_the_end(tmp_path: Path) -> None:
+    lines = "\n".join(json.dumps(pair(number)) for number in range(3000))
+    file = tmp_path / "some.jsonl.gz"
+    file.write_bytes(gzip.compress(lines.encode())[:-3000])
+    told = list(entries_of_file(file))
+    assert len(told) > 10
+    assert isinstance(told[-1], Refused)
+    assert told[-1].place == "the file"
+    assert "breaks off" in told[-1].reason
+
+
+def test_a_line_of_several_prompts_is_looked_at_whole(tmp_path: Path) -> None:
+    replies = [
+        {"role": "assistant", "text": text, "rank": rank, "replies": []}
+        for rank, text in enumerate(("It is four.", "It is five."))
+    ]
+    more = {"role": "prompter", "text": "Why?", "replies": replies}
+    first = {"role": "assistant", "text": "Four.", "rank": 0, "replies": [more]}
+    root = {"role": "prompter", "text": "What is two and two?", "replies": [first]}
+    file = written(tmp_path / "trees.jsonl", {"message_tree_id": "t", "prompt": root})
+    assert [len(one.prompt) for one in entries_of_file(file) if not isinstance(one, Refused)] == [
+        1, 3
+    ]  # fmt: skip
 
 
 def test_parts_that_lines_name_leak_where_they_share_a_prompt(tmp_path: Path) -> None:
