@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,11 @@ SnapshotName = Annotated[str, Parameter(help="A snapshot, by its id or its first
 
 def import_file(
     path: Annotated[
-        Path, Parameter(help="A .jsonl, .json, .csv (each also .gz) or .parquet file.")
+        str,
+        Parameter(
+            help="A .jsonl, .json, .csv (each also .gz) or .parquet file; or its address:"
+            " https://..., or hf://datasets/OWNER/NAME/FILE."
+        ),
     ],
     /,
     *,
@@ -47,13 +52,18 @@ def import_file(
     Importing a file twice adds nothing. The formats and their options are described in
     docs/importing.md.
     """
+    from app.fetching import fetched, is_address
     from app.importing import import_into
     from app.progress import ConsoleProgress, utc_now
 
-    with home.open() as (_, database), ConsoleProgress("import") as progress:
+    with ExitStack() as stack:
+        _, database = stack.enter_context(home.open())
+        progress = stack.enter_context(ConsoleProgress("import"))
         found = import_into(
             database,
-            path,
+            stack.enter_context(fetched(path, progress=progress))
+            if is_address(path)
+            else Path(path),
             project=project,
             format_name=format_name,
             options=options_of(option),
