@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -237,3 +238,18 @@ def test_the_card_tells_agreement_with_its_interval_and_where_the_rows_are_from(
     assert frozen.id in card
     assert line in card
     assert "Judged by 2 people." in card
+
+
+@pytest.mark.parametrize(
+    ("typed", "terminal", "agreed"),
+    [("yes\n", True, True), ("\n", True, False), ("no\n", True, False), ("yes\n", False, False)],
+)
+def test_publishing_takes_a_yes_from_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, typed: str, terminal: bool, agreed: bool
+) -> None:
+    from app.commands.data import _agreed
+
+    keyboard = io.StringIO(typed)
+    monkeypatch.setattr(keyboard, "isatty", lambda: terminal)
+    monkeypatch.setattr("sys.stdin", keyboard)
+    assert _agreed("Publish?") is agreed
