@@ -75,8 +75,7 @@ class Hub:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.files: dict[str, str] = {}
 
-    def repo_info(self, name: str, *, repo_type: str) -> SimpleNamespace:
-        assert repo_type == "dataset"
+    def dataset_info(self, name: str) -> SimpleNamespace:
         if self.error:
             raise self.error
         if self.there is None:
