@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from storage.errors import InvalidOption, NotAllowed, ServiceFailed, StorageFailed
 
 if TYPE_CHECKING:
-    from feedback.exporters import ExportReport
     from feedback.exporters.card import Background
+    from feedback.exporters.writing import ExportReport
     from storage.database import Database
     from storage.records import Project
 
@@ -142,7 +142,7 @@ def push_to_hub(
         hub = HfApi()
         try:
             try:
-                found = hub.repo_info(name, repo_type="dataset")
+                found = hub.dataset_info(name)
             except RepositoryNotFoundError:
                 hub.create_repo(name, repo_type="dataset", private=not public)
             else:
@@ -240,7 +240,7 @@ def _put(report: ExportReport, address: str) -> None:
         InvalidOption: The store is of no kind that is known here, or holds something there.
         StorageFailed: The store refused.
     """
-    import fsspec
+    import fsspec  # type: ignore[import-untyped]
 
     try:
         store, folder = fsspec.core.url_to_fs(address)

@@ -18,6 +18,7 @@ from app.pages.fragments import (
     empty,
     html,
     joined,
+    lines,
     link,
     notice,
     number,
@@ -144,15 +145,15 @@ def _snapshot_table(
 def _names(visit: Visit, learned: Sequence[Model]) -> Markup | None:
     if not learned:
         return None
-    return Markup(", ").join(
-        link(model.name, visit.address("models", model=model.name)) for model in learned
-    )
+    names = (link(model.name, visit.address("models", model=model.name)) for model in learned)
+    # One element: on a narrow screen the parts of a cell would stand side by side.
+    return Markup("<span>{}</span>").format(Markup(", ").join(names))
 
 
-def _rows(snapshot: Snapshot, split: Split) -> str:
+def _rows(snapshot: Snapshot, split: Split) -> Markup:
     pairs = snapshot.rows.get(f"comparisons/{split}", 0)
     rated = snapshot.rows.get(f"ratings/{split}", 0)
-    return f"{number(pairs)} choices, {number(rated)} ratings"
+    return lines(f"{number(pairs)} choices", f"{number(rated)} ratings")
 
 
 def _of_project(visit: Visit, database: Database, name: str | None) -> Snapshot:

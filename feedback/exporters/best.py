@@ -60,11 +60,11 @@ def best_answer(file: PromptFile) -> Best | str:
         return fmean(rated or [0]), sum(won, Fraction()) / (len(won) or 1)
 
     best = max(sorted(candidates, key=lambda one: one.id), key=merit)
-    rating, share = merit(best)
-    if rating < GOOD if best.id in ratings else share <= Fraction(1, 2):
+    mean, share = merit(best)
+    if mean < GOOD if best.id in ratings else share <= Fraction(1, 2):
         return NOT_GOOD
     return Best(
         response=best,
-        rating=rating if best.id in ratings else None,
+        rating=mean if best.id in ratings else None,
         wins=float(share) if best.id in wins else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -74,8 +75,7 @@ class Hub:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.files: dict[str, str] = {}
 
-    def repo_info(self, name: str, *, repo_type: str) -> SimpleNamespace:
-        assert repo_type == "dataset"
+    def dataset_info(self, name: str) -> SimpleNamespace:
         if self.error:
             raise self.error
         if self.there is None:
@@ -237,3 +237,18 @@ def test_the_card_tells_agreement_with_its_interval_and_where_the_rows_are_from(
     assert frozen.id in card
     assert line in card
     assert "Judged by 2 people." in card
+
+
+@pytest.mark.parametrize(
+    ("typed", "terminal", "agreed"),
+    [("yes\n", True, True), ("\n", True, False), ("no\n", True, False), ("yes\n", False, False)],
+)
+def test_publishing_takes_a_yes_from_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, typed: str, terminal: bool, agreed: bool
+) -> None:
+    from app.commands.data import _agreed
+
+    keyboard = io.StringIO(typed)
+    monkeypatch.setattr(keyboard, "isatty", lambda: terminal)
+    monkeypatch.setattr("sys.stdin", keyboard)
+    assert _agreed("Publish?") is agreed

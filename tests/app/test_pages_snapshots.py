@@ -49,7 +49,7 @@ def test_two_versions_are_compared_and_those_of_other_projects_are_not(
     assert second.id[:10] in drawn
     compare = desk.handler("data", "difference")
     shown = desk.call(compare, first.id, second.id, address=VERSIONS)[0]
-    cells = [part.partition("<")[0] for part in shown.split("<td")[1:]]
+    cells = [part.partition("</td")[0] for part in shown.split("<td")[1:]]
     assert [cell.rpartition(">")[2] for cell in cells] == [
         *("Choices", "3", "0", "0", "4"),
         *("Ratings", "0", "0", "0", "0"),
