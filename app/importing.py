@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from storage.database import Database
     from storage.records import Project
 
+FILE_TYPES = [".jsonl", ".json", ".csv", ".tsv", ".gz", ".parquet"]
+"""Ends of the names of files that can be read."""
 STARTER = Path(__file__).parent / "starter" / "answers.jsonl.gz"
 STARTER_PROJECT = "starter"
 STARTER_GUIDELINES = (

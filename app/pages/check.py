@@ -9,6 +9,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from app.checking import check_project, check_snapshot
+from app.importing import FILE_TYPES
 from app.pages.fragments import (
     Tone,
     badge,
@@ -50,8 +51,8 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         with gr.Row():
             chosen = gr.Dropdown([], label="What to look through")
             file = gr.File(
-                label="Or a file that is not imported yet (.jsonl, .jsonl.gz or .parquet)",
-                file_types=[".jsonl", ".gz", ".parquet"],
+                label="Or a file, before you import it",
+                file_types=FILE_TYPES,
                 height=132,
                 elem_classes="t-drop",
             )

@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from app.forms import draw_form
-from app.importing import import_into
+from app.importing import FILE_TYPES, import_into
 from app.kinds import SampleJob
 from app.pages import collecting, going_out, known
 from app.pages.fragments import (
@@ -84,11 +84,15 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
 
 def _draw_import(guard: Guard, database: Database) -> None:
     html(
-        section("Import a file", "Prompts, responses, judgements: the whole file or nothing of it.")
+        section(
+            "Import a file",
+            "Prompts, responses, judgements: the whole file or nothing of it. JSON lines, JSON or"
+            " CSV, each also as .gz, or Parquet.",
+        )
     )
     file = gr.File(
-        label="File (.jsonl, .json, .csv, each also .gz, or .parquet)",
-        file_types=[".jsonl", ".json", ".csv", ".tsv", ".gz", ".parquet"],
+        label="File",
+        file_types=FILE_TYPES,
         height=132,
         elem_classes="t-drop",
     )

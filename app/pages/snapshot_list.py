@@ -125,18 +125,19 @@ def _snapshot_table(
         *(Column(split.value.capitalize(), numeric=True) for split in Split),
         Column("Learned from it"),
         Column("Frozen", numeric=True),
-        Column("Before training"),
     ]
     rows: list[Sequence[Cell]] = []
     for snapshot in known:
         mark = Markup(" {}").format(badge("simulated", "warn")) if snapshot.simulated else ""
         rows.append(
             (
-                Markup("{}{}").format(code(snapshot.id[:10]), mark),
+                lines(
+                    Markup("{}{}").format(code(snapshot.id[:10]), mark),
+                    link("Check it", visit.address("check", snapshot=snapshot.id)),
+                ),
                 *(_rows(snapshot, split) for split in Split),
                 _names(visit, learned.get(snapshot.id, ())),
                 ago(snapshot.created, visit.now),
-                link("Check", visit.address("check", snapshot=snapshot.id)),
             )
         )
     return table(columns, rows, caption="Snapshots, newest first")
