@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,9 +10,8 @@ import numpy as np
 from markupsafe import Markup
 
 from app.forms import draw_form
-from app.importing import FILE_TYPES, import_into
 from app.kinds import SampleJob
-from app.pages import collecting, going_out, known
+from app.pages import collecting, coming_in, going_out, known
 from app.pages.fragments import (
     count,
     empty,
@@ -29,12 +26,11 @@ from app.pages.fragments import (
 from app.pages.frame import simulated
 from app.pages.visit import Guard, Visit
 from app.queue import enqueue
-from feedback.importers import IMPORTERS
 from feedback.pairing import make_tasks
 from feedback.tasks import TASKS
 from storage import models
 from storage.database import Database
-from storage.errors import InvalidData, InvalidOption
+from storage.errors import InvalidOption
 from storage.projects import add_project
 from storage.prompts import responses
 from storage.records import Collecting, Project, ProjectId
@@ -42,7 +38,6 @@ from storage.settings import Settings
 from storage.tasks import tasks
 from training.places import DEFAULT_BASE
 
-DETECT = "detect"
 GO_TO_PROJECT = """(name) => { location.search = '?project=' + encodeURIComponent(name); }"""
 
 
@@ -53,7 +48,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     banner = html()
     with gr.Row(elem_classes="t-columns t-even"):
         with gr.Column(min_width=320, elem_classes="t-card"):
-            _draw_import(guard, database)
+            coming_in.draw(guard, database)
         with gr.Column(min_width=320, elem_classes="t-card"):
             _draw_tasks(guard, page, database)
     with gr.Row(elem_classes="t-columns t-even"):
@@ -80,72 +75,6 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         return joined([simulated(visit), notice(told)])
 
     guard.show(page.load, show, [banner])
-
-
-def _draw_import(guard: Guard, database: Database) -> None:
-    html(
-        section(
-            "Import a file",
-            "Prompts, responses, judgements: the whole file or nothing of it. JSON lines, JSON or"
-            " CSV, each also as .gz, or Parquet.",
-        )
-    )
-    file = gr.File(
-        label="File",
-        file_types=FILE_TYPES,
-        height=132,
-        elem_classes="t-drop",
-    )
-    formats = [("Find out from the file", DETECT)]
-    formats += [(f"{name}: {recipe.summary}", name) for name, recipe in IMPORTERS.items()]
-    chosen = gr.Dropdown(formats, value=DETECT, label="Format")
-    with gr.Row(elem_classes="t-actions"):
-        go = gr.Button("Import", variant="primary")
-    report = html()
-
-    def bring_in(visit: Visit, path: str | None, name: str) -> list[Any]:
-        if path is None:
-            raise InvalidOption("file", "choose a file first", path)
-        try:
-            told = import_into(
-                database,
-                Path(path),
-                project=visit.chosen().name,
-                format_name=None if name == DETECT else name,
-                now=visit.now,
-            )
-        except InvalidData as error:
-            # People know their file by its name, not by the place where the server keeps it.
-            raise InvalidData(str(error).replace(path, Path(path).name)) from error
-        # What was uploaded may be confidential, and is in the database now.
-        Path(path).unlink(missing_ok=True)
-        return [None, _import_report(told)]
-
-    guard.do(go.click, bring_in, [file, chosen], [file, report], busy="Reading the whole file …")
-
-
-def _import_report(told: Mapping[str, Any]) -> Markup:
-    """What an import added, and what it left out."""
-    added = [("prompts", "prompt"), ("responses", "response"), ("comparisons", "choice"),
-             ("ratings", "rating"), ("tasks", "task"),
-             ("known_items", "known item")]  # fmt: skip
-    new = [count(told[key], noun) for key, noun in added if told[key]]
-    left = [
-        f"{count(told[key], noun)} {remark}"
-        for key, noun, remark in (
-            ("duplicates", "judgement", "known already"),
-            ("skipped", "comparison", "not of two different answers left out"),
-            ("dependent", "comparison", "computed from the ratings beside it"),
-        )
-        if told[key]
-    ]
-    left += [f"{number} {what} left out" for what, number in told["left_out"].items()]
-    if told["rescaled"]:
-        scales = " and ".join(told["scales"])
-        left.append(f"{count(told['rescaled'], 'rating')} mapped from {scales} to 1 to 7")
-    text = f"{', '.join(new) or 'Nothing new'} from {told['file']} ({told['format']})."
-    more = f" {'; '.join(left)}." if left else ""
-    return notice(text + more, "good" if new else "plain", title="Imported.")
 
 
 def _draw_tasks(guard: Guard, page: gr.Blocks, database: Database) -> None:
