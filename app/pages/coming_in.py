@@ -138,4 +138,6 @@ def _report(told: Mapping[str, Any]) -> Markup:
         return good
     reasons = Markup("").join(Markup("<br>{}").format(one) for one in told["reasons"])
     title = f"{count(told['broken'], 'broken line')} left out."
-    return joined([good, notice(reasons, "warn", title=title)])
+    return Markup('<div class="t-stack">{}</div>').format(
+        joined([good, notice(reasons, "warn", title=title)])
+    )

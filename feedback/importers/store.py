@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from feedback.importers.occurrences import Occurrences
 from feedback.importers.reading import choose, read_judged_lines
 from feedback.importers.records import JudgedPrompt, Scale, Score, Verdict
 from feedback.importers.report import Faults, ImportReport, pass_over
@@ -95,10 +96,10 @@ def import_file(
         raise InvalidData(
             f"None of the {faults.number} lines of {path} can be read. {' '.join(faults.first[:1])}"
         )
-    with database.write() as connection:
+    with Occurrences() as met, database.write() as connection:
         stored = ensure_project(connection, project, now=now)
         before = counts(connection, stored.id)
-        arrivals = _Arrivals(connection, stored, now)
+        arrivals = _Arrivals(connection, stored, now, met)
         again = read_judged_lines(path, recipe, config, on_broken=tell and pass_over)
         for batch in in_batches((said for _, said in again), LINES_AT_ONCE):
             arrivals.add([judged for said in batch for judged in said], lines=len(batch))
@@ -137,9 +138,8 @@ class _Arrivals:
     connection: Connection
     project: Project
     now: datetime
+    met: Occurrences
     annotators: dict[str, tuple[AnnotatorId, Kind]] = field(default_factory=dict)
-    met: Counter[str] = field(default_factory=Counter)
-    """How often each judgement occurred in the file so far."""
     found: Counter[str] = field(default_factory=Counter)
     """Lines, judgements, skipped and dependent comparisons, and known items of the file so far."""
     scales: Counter[Scale] = field(default_factory=Counter)
@@ -218,8 +218,7 @@ class _Arrivals:
             # The same words twice in a file are two judgements; the same file twice is not.
             # Counting rather than using the line number lets a file be sorted anew and imported
             # again.
-            occurrence = self.met[content]
-            self.met[content] += 1
+            occurrence = self.met.before(content)
             yield Submission(
                 id=SubmissionId(digest("imported", content, occurrence, length=32)),
                 annotator=self._annotator(sitting[0].annotator, sitting[0].kind),
