@@ -188,7 +188,9 @@ def agreement(
     found = _alphas(np.tensordot(drawn, _coincidences(ways), axes=1), domain, level)
     # Only one answer in the resample: alpha is undefined there, as above.
     found = found[np.isfinite(found)]
-    low, high = percentiles(found if len(found) else np.array([point]), point, confidence)
+    low, high = percentiles(
+        found if len(found) else np.array([point]), point, confidence, units=len(counts)
+    )
     if math.isclose(low, high, abs_tol=1e-12):
         edge = point * (1 - hidden_share(len(counts), confidence=confidence))
         low, high = min(low, edge), max(high, edge)
@@ -231,7 +233,7 @@ def _bootstrapped(
         raise TooLittleData(
             "A rank correlation needs numbers that differ; on one side nearly all are equal."
         )
-    low, high = percentiles(found, value, confidence)
+    low, high = percentiles(found, value, confidence, units=count)
     if math.isclose(low, high, abs_tol=1e-12):
         edge = value * (1 - hidden_share(count, confidence=confidence))
         low, high = min(low, edge), max(high, edge)

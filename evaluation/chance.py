@@ -165,9 +165,7 @@ def resampled_win_rate(
 
     Source:
         Field and Welsh (2007), "Bootstrapping clustered data", JRSS B 69; Owen (2007), "The
-        pigeonhole bootstrap", Annals of Applied Statistics 1; for few units the expanded
-        percentiles of Hesterberg (2015), "What Teachers Should Know About the Bootstrap", American
-        Statistician 69.
+        pigeonhole bootstrap", Annals of Applied Statistics 1.
     """
     check_confidence(confidence)
     score, (prompt, count) = win_scores(scores), numbered(label_column(prompts))
@@ -204,11 +202,7 @@ def resampled_win_rate(
         wide = float(found.std())
         found = value + (found - value) * (math.sqrt(variance) / wide if wide else 1.0)
         found = np.clip(found, 0.0, 1.0)
-    # Percentiles of few units lie too close together, by what t and G / (G - 1) mend elsewhere;
-    # the variance with raters has the latter in it.
-    few = 1.0 if raters is not None else math.sqrt(units / (units - 1))
-    reach = few * stats.t.isf((1 - confidence) / 2, units - 1)
-    low, high = percentiles(found, value, 1 - 2 * float(stats.norm.sf(reach)))
+    low, high = percentiles(found, value, confidence, units=units)
     hidden = unseen_variation(won / asked, units=units, confidence=confidence)
     if hidden is not None:
         low, high = min(low, hidden[0]), max(high, hidden[1])

@@ -195,10 +195,13 @@ def _kappa(
     units: int | None = None,
 ) -> Kappa:
     found = drawn[np.isfinite(drawn)]
-    low, high = percentiles(found if len(found) else np.array([value]), value, confidence)
+    independent = units or items
+    low, high = percentiles(
+        found if len(found) else np.array([value]), value, confidence, units=independent
+    )
     if math.isclose(low, high, abs_tol=1e-12):
         # Every resample alike is no certainty: some items may have been judged at random.
-        edge = value * (1 - hidden_share(units or items, confidence=confidence))
+        edge = value * (1 - hidden_share(independent, confidence=confidence))
         low, high = min(low, edge), max(high, edge)
     return Kappa(
         kappa=Estimate(value, low, high, confidence, items), items=items, left_out=left_out

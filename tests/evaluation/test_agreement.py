@@ -380,3 +380,19 @@ def test_the_thesis_human_votes_come_out_as_re_analysed(shared_data: Path) -> No
     )
     assert found.alpha is not None
     assert found.alpha.value == pytest.approx(0.06, abs=5e-3)
+
+
+@pytest.mark.parametrize(("items", "raters", "skill"), [(80, 3, 0.5), (60, 4, 0.3), (200, 2, 0.7)])
+def test_the_interval_of_alpha_covers_the_truth(items: int, raters: int, skill: float) -> None:
+    """Raters see what is true so often, and guess otherwise: alpha is then the square of that."""
+    rng = np.random.default_rng(21)
+    item, rater = np.tile(np.arange(items), raters), np.repeat(np.arange(raters), items)
+    base, hits = np.array([0.45, 0.1, 0.45]), 0
+    for _ in range(1500):
+        true = rng.choice(3, items, p=base)
+        guess = rng.choice(3, (raters, items), p=base)
+        said = np.where(rng.random((raters, items)) < skill, true, guess)
+        found = agreement(item, rater, said.ravel().astype(float), level="nominal", rng=rng).alpha
+        assert found is not None
+        hits += found.low <= skill**2 <= found.high
+    assert 0.93 <= hits / 1500 <= 0.97

@@ -132,3 +132,23 @@ def test_the_thesis_headline_shrinks_as_in_the_published_analysis(shared_data: P
     assert raw.value == pytest.approx(0.66, abs=0.03)
     assert found.value == pytest.approx(0.59, abs=0.04)
     assert found.low < 0.5 < found.high
+
+
+@pytest.mark.parametrize(
+    ("prompts", "overlap", "theta", "phi"), [(60, 4, 0.4, 0.8), (30, 3, 0, 1.2), (120, 2, 0.8, 0.5)]
+)
+def test_the_interval_covers_the_truth_where_votes_on_a_prompt_are_alike(
+    prompts: int, overlap: int, theta: float, phi: float
+) -> None:
+    rng = np.random.default_rng(21)
+    prompt, hits = np.repeat(np.arange(prompts), overlap), 0
+    for _ in range(1500):
+        longer = rng.normal(0.5, 1, prompts)[prompt]
+        # Half the votes on a prompt share their luck, which leaves the chance of each as it is.
+        luck = np.where(
+            rng.random(prompt.size) < 0.5, rng.random(prompts)[prompt], rng.random(prompt.size)
+        )
+        scores = (luck < expit(theta + phi * longer)).astype(float)
+        found = length_controlled_win_rate(scores, 300 * longer, prompt)
+        hits += found.low <= expit(theta) <= found.high
+    assert 0.93 <= hits / 1500 <= 0.97
