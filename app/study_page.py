@@ -166,7 +166,8 @@ def _consent(study: Study, asked: Participation, many: int, panel: Panel | None)
         '<form data-consent="{code}" data-version="{version}"{data}>'
         '<label class="agree"><input type="checkbox" required>'
         "<span>I have read this and want to take part.</span></label>"
-        '<button class="primary">Begin</button><p class="refusal" role="alert" hidden></p></form>'
+        '<button class="primary" disabled>Begin</button>'
+        '<p class="refusal" role="alert" hidden></p></form>'
         '<p class="aside">Version {version} of this text.</p>'
         "<noscript><p>This page needs JavaScript.</p></noscript>"
     ).format(
@@ -200,7 +201,7 @@ def _introduction(study: Study, asked: Participation) -> Markup:
         ).format(Markup("").join(_question(at, one) for at, one in enumerate(asked.questions)))
     return Markup(
         '<h1>Before you begin</h1>{}<form data-begin="{}">{}'
-        '<button class="primary">To the first comparison</button>'
+        '<button class="primary" disabled>To the first comparison</button>'
         '<p class="refusal" role="alert" hidden></p></form>{}'
     ).format(parts, study.code, questions, _way_out(study))
 
@@ -236,7 +237,7 @@ def _withdrawal(study: Study, who: Annotator) -> Markup:
         "<p>That you agreed to take part, and when you withdrew, stays known under the made-up"
         " name. If you have finished, you keep your completion code.</p>"
         '<form data-withdraw="{code}" data-owner="{owner}">'
-        '<div class="ways"><button class="primary stop">Withdraw</button>'
+        '<div class="ways"><button class="primary stop" disabled>Withdraw</button>'
         '<a class="quiet" href="/study/{code}">No, go back</a></div>'
         '<p class="refusal" role="alert" hidden></p></form>'
     ).format(code=study.code, owner=who.pseudonym)

@@ -23,4 +23,7 @@ export function send(name, body, then = null, path = name) {
       button.disabled = false;
     }
   });
+  // The page comes with its button disabled: whoever is faster than this script would send the form
+  // as an address, with what was said in it, and lose it.
+  form.querySelector("button").disabled = false;
 }

@@ -37,7 +37,15 @@ def sign_in(page: Any, web: Web, name: str, project: Project) -> None:
 
 
 def wait_for_task(page: Any) -> None:
-    page.wait_for_selector(".tandem[data-state=task]")
+    """Wait until the widget shows a task; if none comes, say what there is instead."""
+    from playwright.sync_api import TimeoutError as NothingCame
+
+    try:
+        page.wait_for_selector(".tandem[data-state=task]")
+    except NothingCame as error:
+        states = page.locator(".tandem").evaluate_all("all => all.map(one => one.dataset.state)")
+        shown = page.inner_text("body")
+        raise AssertionError(f"No task came at {page.url}: {states} {shown!r}") from error
 
 
 def choose(page: Any, name: str) -> None:

@@ -39,7 +39,7 @@ def test_an_empty_installation_says_what_to_do_first(
     ("path", "expected"),
     [
         ("", ("everyday questions", "collect votes", "Policy with PPO", "items judged by two")),
-        ("data", ("80 tasks", "choices,", "export/preference?file_type=jsonl")),
+        ("data", ("80 tasks", "choices", "export/preference?file_type=jsonl")),
         (
             "quality",
             (

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from browsing import PHONE, WIDE, Open, expect_sync, wait_for_task
+from browsing import PATIENCE, PHONE, WIDE, Open, expect_sync, wait_for_task
 from served import ARMS, Web
 from test_accessibility import SCHEMES, violations
 from voting import BETTER, NAME, Opened, opened_study
@@ -95,6 +96,35 @@ def to_the_end(page: Any, comparisons: int) -> int:
     page.wait_for_selector(".tandem[data-state=finished]")
     expect_sync(page, "All saved")
     return checks
+
+
+def test_a_form_cannot_be_sent_before_its_script_is_there(visit: Open, opened: Opened) -> None:
+    # Sent by the browser itself it would become an address, with what was said in it.
+    page = visit()
+    held: list[Any] = []
+
+    def hold(script: Any) -> None:
+        held.append(script)
+
+    page.route(re.compile(r"/(consent|begin|withdraw)\.js"), hold)
+
+    def let_go(name: str) -> None:
+        button = page.get_by_role("button", name=name, exact=True)
+        button.wait_for()
+        assert button.is_disabled()
+        deadline = time.monotonic() + PATIENCE / 1000
+        while not held and time.monotonic() < deadline:
+            page.wait_for_timeout(50)
+        held.pop().continue_()
+        sync_api.expect(button).to_be_enabled(timeout=PATIENCE)
+
+    page.goto(f"{opened.path}?PROLIFIC_PID=quick&STUDY_ID=s&SESSION_ID=e", wait_until="commit")
+    let_go("Begin")
+    page.get_by_label("I have read this and want to take part.").check()
+    page.get_by_role("button", name="Begin").click()
+    let_go("To the first comparison")
+    page.goto(f"{opened.path}/withdraw", wait_until="commit")
+    let_go("Withdraw")
 
 
 def test_two_people_take_part_at_a_desk_and_on_a_phone(
