@@ -156,15 +156,16 @@ def rater_effects(
 
 
 def odd_raters(found: RaterEffects) -> str:
-    """Who votes like a coin or against the others, in a sentence; empty where nobody does."""
+    """Who cannot be told from a coin, or votes against the others; empty where nobody does."""
     odd = [one for one in found.raters if one.like_chance]
     if not odd:
         return ""
     shown = ", ".join(f"{one.rater} ({one.follows.n} votes)" for one in odd[:MOST_NAMED])
     more = f" and {len(odd) - MOST_NAMED} more" if len(odd) > MOST_NAMED else ""
     return (
-        f"{len(odd)} of {len(found.raters)} raters vote as if by chance, or against the others:"
-        f" {shown}{more}. See what they were shown before leaving anybody out."
+        f"{len(odd)} of {len(found.raters)} raters follow the ranking less than the rest, and"
+        f" cannot be told from chance or vote against it: {shown}{more}. See what they were shown"
+        " before leaving anybody out."
     )
 
 

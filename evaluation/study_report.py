@@ -51,7 +51,7 @@ ONE_BY_ONE = (
     " them beyond what it is worth to all. Few votes are drawn towards the rest."
 )
 """What stands above the participants."""
-FEWEST_SHOWN = 6
+MOST_RATERS = 6
 """Participants that are shown of those who follow the others least; `result.json` has all."""
 
 
@@ -82,7 +82,7 @@ def study_html(record: StudyRecord, found: StudyReading, *, software: str) -> st
         by_group=BY_GROUP,
         second_opinion=SECOND_OPINION,
         one_by_one=ONE_BY_ONE,
-        least=found.raters.raters[:FEWEST_SHOWN] if found.raters else (),
+        least=found.raters.raters[:MOST_RATERS] if found.raters else (),
         odd=odd_raters(found.raters) if found.raters else "",
         as_planned=[one for one in result.comparisons if one.planned],
         figures=drawn(result, record.votes, plans=record.plans, still_open=False),

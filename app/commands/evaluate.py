@@ -15,7 +15,7 @@ from storage.errors import InvalidOption
 evaluate = App(name="evaluate", help="Measure a reward model or a file of votes.")
 evaluate.command(ablation, name="ablation")
 
-FEWEST_SHOWN = 5
+MOST_RATERS = 5
 """Judges that are shown of those who follow a ranking least; `--json` has all."""
 
 VOTES_SEED = 0
@@ -175,7 +175,7 @@ def _tell_raters(raters: list[dict[str, Any]]) -> None:
                 written_estimate(one["follows"]),
                 written_estimate(one["first_place"]),
             )
-            for one in raters[:FEWEST_SHOWN]
+            for one in raters[:MOST_RATERS]
         ],
         empty="",
     )

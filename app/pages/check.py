@@ -69,14 +69,14 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     def look(visit: Visit, source: str | None, path: str | None) -> list[Any]:
         told = _look(visit, database, settings, source=source, path=path)
         figures = [gr.update(value=one, visible=one is not None) for one in drawn(told).values()]
-        return [_verdict(told), *figures, _findings(told)]
+        return [None, _verdict(told), *figures, _findings(told)]
 
     guard.show(page.load, offer, [banner, chosen])
     guard.do(
         go.click,
         look,
         [chosen, file],
-        [verdict, *places, found],
+        [file, verdict, *places, found],
         busy="Looking through every row; a million take some minutes.",
     )
 
@@ -129,10 +129,13 @@ def _look(
 
 def _look_at_file(file: Path) -> CheckReport:
     try:
-        return check(entries_of_file(file), name=file.name)
+        told = check(entries_of_file(file), name=file.name)
     except InvalidData as error:
         # People know their file by its name, not by the place where the server keeps it.
         raise InvalidData(str(error).replace(str(file), file.name)) from error
+    # What was uploaded may be confidential, and was wanted for this look only.
+    file.unlink(missing_ok=True)
+    return told
 
 
 def _verdict(told: CheckReport) -> Markup:

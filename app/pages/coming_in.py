@@ -83,8 +83,7 @@ def draw(guard: Guard, database: Database) -> None:
         Path(path).unlink(missing_ok=True)
         return [None, _report(told)]
 
-    for event in (file.change, chosen.change):
-        guard.show(event, offer, [columns, *menus], inputs=[file, chosen])
+    guard.show([file.change, chosen.change], offer, [columns, *menus], inputs=[file, chosen])
     guard.do(
         go.click,
         bring_in,

@@ -37,8 +37,8 @@ def _draw_export(guard: Guard, page: gr.Blocks) -> None:
     def show(visit: Visit, export: str, kind: str) -> Markup:
         return _download(visit, export, kind)
 
-    for event in (page.load, chosen.change, file_type.change):
-        guard.show(event, show, [button], inputs=[chosen, file_type])
+    events = [page.load, chosen.change, file_type.change]
+    guard.show(events, show, [button], inputs=[chosen, file_type])
 
 
 def _download(visit: Visit, export: str, kind: str) -> Markup:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -40,10 +39,8 @@ def draw(guard: Guard, page: gr.Blocks, *, limit: Component, overlap: Component)
         return _foreseen(int(held_out or 0), most, votes)
 
     guard.show(page.load, count_prompts, [known])
-    # One listener for all: of two, the one asked first might answer last, about what is no more.
     changed = [known.change, limit.change, overlap.change]
-    foreseen = partial(gr.on, changed, trigger_mode="always_last")
-    guard.show(foreseen, foresee, [shown], inputs=[known, limit, overlap])
+    guard.show(changed, foresee, [shown], inputs=[known, limit, overlap])
 
 
 def _held_out(visit: Visit, database: Database) -> int:

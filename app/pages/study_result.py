@@ -38,7 +38,7 @@ from evaluation.study_report import (
     BY_GROUP,
     CLOSED_EARLY,
     DIGEST,
-    FEWEST_SHOWN,
+    MOST_RATERS,
     ONE_BY_ONE,
     SECOND_OPINION,
     facts_of,
@@ -297,7 +297,7 @@ def _raters(raters: Sequence[RaterEffect]) -> Markup:
         Column("How far"),
         Column("Worth of the left, logits"),
     )
-    shown = raters[:FEWEST_SHOWN]
+    shown = raters[:MOST_RATERS]
     rows = [
         (
             one.rater,

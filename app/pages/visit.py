@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -76,14 +77,20 @@ class Guard:
 
     def show(
         self,
-        event: Callable[..., Any],
+        event: Callable[..., Any] | Sequence[Callable[..., Any]],
         act: Callable[..., Any],
         outputs: Sequence[Component],
         *,
         inputs: Sequence[Component] = (),
         role: Role = Role.RESEARCHER,
     ) -> None:
-        """Let `event`, such as opening a page or a tick, draw what `act(visit, *values)` gives."""
+        """Let `event`, such as opening a page or a tick, draw what `act(visit, *values)` gives.
+
+        Several events have one listener, and the last of them has the last word: of two listeners,
+        the one asked first might answer last, about what is no more.
+        """
+        if not callable(event):
+            event = partial(gr.on, list(event), trigger_mode="always_last")
         self._bind(event, act, inputs, outputs, role, after=gr.skip())
 
     def do(

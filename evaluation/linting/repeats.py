@@ -83,8 +83,8 @@ class Repeats:
             severity=Severity.WARNING,
             sentence=f"{counted(count, 'row says', 'rows say')} exactly what another one says"
             f" ({percent(share)} of all): same prompt, answers, verdict and annotator.",
-            advice="An import into a project keeps one of them. Elsewhere take the copies out, or"
-            " training counts them twice.",
+            advice="An import keeps each, as people do say the same twice. Where they are copies,"
+            " take them out, or training counts them twice.",
             count=count,
             share=share,
             examples=_together(_column(self.rows), kept),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from types import TracebackType
 
 _COUNT = (
     "INSERT INTO met VALUES (?, 1) ON CONFLICT (content) DO UPDATE SET times = times + 1"
@@ -22,15 +21,8 @@ class Occurrences:
             "CREATE TABLE met (content BLOB PRIMARY KEY, times INT) WITHOUT ROWID"
         )
 
-    def __enter__(self) -> Occurrences:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Forget everything."""
         self._connection.close()
 
     def before(self, content: str) -> int:

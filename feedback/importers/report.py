@@ -81,7 +81,6 @@ class Faults:
 
     number: int = 0
     first: list[str] = field(default_factory=list)
-
     """Where the first ones stand and what is wrong with them."""
 
     def add(self, error: InvalidData) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -96,7 +97,7 @@ def import_file(
         raise InvalidData(
             f"None of the {faults.number} lines of {path} can be read. {' '.join(faults.first[:1])}"
         )
-    with Occurrences() as met, database.write() as connection:
+    with closing(Occurrences()) as met, database.write() as connection:
         stored = ensure_project(connection, project, now=now)
         before = counts(connection, stored.id)
         arrivals = _Arrivals(connection, stored, now, met)

@@ -113,12 +113,15 @@ def test_the_page_checks_the_project_its_snapshots_and_a_file(full_desk: Filled,
     offered = desk.call(offer, address=HERE)[1]["choices"]
     assert [label.split()[0] for label, _ in offered] == ["All", "Snapshot"]
     for _, source in offered:
-        verdict = desk.call(look, source, None, address=HERE)[0]
+        verdict = desk.call(look, source, None, address=HERE)[1]
         assert "rows" in verdict
         assert "t-tiles" in verdict
-    data = desk.call(look, "project", uploaded(desk, odd), address=HERE)
-    assert "Mend this first: 4 errors" in data[0]
-    assert "judged.jsonl" in data[0]
+    upload = uploaded(desk, odd)
+    data = desk.call(look, "project", upload, address=HERE)
+    assert data[0] is None
+    assert not Path(upload["path"]).exists(), "the upload stayed on the server"
+    assert "Mend this first: 4 errors" in data[1]
+    assert "judged.jsonl" in data[1]
     assert "in the training part too" in data[-2]
     assert "jane.roe" not in json.dumps(data)
 

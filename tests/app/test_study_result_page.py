@@ -229,5 +229,5 @@ def test_participants_who_follow_least_are_told() -> None:
     assert found.raters.raters[0].rater == "amber-heron-04"
     told = str(background(record, found))
     assert "Participants one by one" in told
-    assert "1 of 8 raters vote as if by chance, or against the others: amber-heron-04" in told
-    assert "as if by chance" not in background(made, reading(made))
+    assert "be told from chance or vote against it: amber-heron-04" in told
+    assert "told from chance" not in background(made, reading(made))

@@ -8,6 +8,7 @@ from itertools import count, cycle, islice
 from typing import Any
 
 import numpy as np
+from made_study import TOPICS
 
 from evaluation.judges import JUDGES, vote
 from evaluation.studies import open_study
@@ -32,14 +33,6 @@ from storage.tasks import lease, task
 
 ARMS = ("Combined", "Preference only", "SFT")
 STRENGTH = dict(zip(ARMS, (0.8, 0.35, 0.0), strict=True))
-TOPICS = (
-    "Why does bread rise, and what goes wrong when it does not?",
-    "Write a polite reply to a neighbour whose music is too loud at night.",
-    "Explain the difference between a list and a tuple in Python to a beginner.",
-    "Which three questions should I ask before I sign a rental contract?",
-    "Summarise how vaccines train the immune system, in five sentences.",
-    "Plan two days in Lisbon for a family with a pram.",
-)
 WORDS = (
     "Start with the part that matters most to you.",
     "Yeast turns sugar into gas, and the gas is **caught in the dough**.",
