@@ -188,8 +188,12 @@ class Collecting:
     """Share of them that must be right."""
     break_after_minutes: int = 45
     """When the widget suggests a break; 0 for never."""
+    argilla_workspace: str = ""
+    """Where on an Argilla server people judge; empty: they judge here, in Tandem."""
 
     def __post_init__(self) -> None:
+        if self.argilla_workspace:
+            _check_names("argilla_workspace", (self.argilla_workspace,), longest=200)
         _check_names("task_types", self.task_types, longest=50)
         _check_names("aspects", self.aspects, longest=200)
         for name, value, highest in (

@@ -144,7 +144,7 @@ class Seating:
         """
         leased, self.now = self.now, self.now + timedelta(microseconds=1)
         lease = {
-            "seat": _free_seat(self.connection, task),
+            "seat": free_seat(self.connection, task),
             "probability": probability,
             "leased": leased,
             "expires": self.expires,
@@ -214,7 +214,7 @@ def keep_late(
     if task is None:
         return False
     taken = {
-        "seat": _free_seat(connection, task),
+        "seat": free_seat(connection, task),
         "submitted": now,
         "is_open": task.place is not None and task.free_seats > 1,
     }
@@ -233,7 +233,7 @@ def reopen(connection: Connection, assignment: AssignmentId, *, now: datetime) -
     connection.execute(opened.values(submitted=None, expires=now + (expires - leased)))
 
 
-def _free_seat(connection: Connection, task: Row[Any]) -> int:
+def free_seat(connection: Connection, task: Row[Any]) -> int:
     """The first seat nobody has. Seats at known items are numbered without end."""
     seat = _assignments.c.seat
     at_task = _assignments.c.task == task.id

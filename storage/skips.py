@@ -78,7 +78,7 @@ def skip(
     is_open = select(line.is_open).where(tables.tasks.c.id == found.task).scalar_subquery()
     if not connection.execute(gone.values(seat=None, skipped=now, is_open=is_open)).rowcount:
         raise InvalidAnswer("This task is judged already, so it cannot be skipped; undo it first.")
-    if seat is not None:
+    if seat is not None and seat < seats.BESIDE:
         seats.give_back(connection, found.task, 1)
     row = {
         "id": skip_id,

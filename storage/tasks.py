@@ -98,6 +98,12 @@ def tasks(
     return [as_task(row._asdict()) for row in connection.execute(statement)]
 
 
+def untaken(connection: Connection, project: ProjectId) -> set[TaskId]:
+    """The tasks of a project, outside of studies, that have a seat which nobody has."""
+    free = line.within(project, None) & (_tasks.c.free_seats > 0)
+    return set(connection.scalars(select(_tasks.c.id).where(free)))
+
+
 def task(connection: Connection, task_id: TaskId) -> Task:
     """One task.
 
@@ -114,12 +120,18 @@ def tasks_by_id(connection: Connection, ids: Iterable[TaskId]) -> dict[TaskId, T
         NotFound: One of them is not stored.
     """
     wanted = list(dict.fromkeys(ids))
-    found: dict[TaskId, Task] = {}
-    for batch in in_batches(wanted):
-        found |= {row.id: as_task(row._asdict()) for row in _with_ids(connection, ids=batch)}
+    found = known_tasks(connection, wanted)
     for missing in wanted:
         if missing not in found:
             raise NotFound("task", missing)
+    return found
+
+
+def known_tasks(connection: Connection, ids: Iterable[TaskId]) -> dict[TaskId, Task]:
+    """Those of several tasks that are stored."""
+    found: dict[TaskId, Task] = {}
+    for batch in in_batches(ids):
+        found |= {row.id: as_task(row._asdict()) for row in _with_ids(connection, ids=batch)}
     return found
 
 
@@ -151,8 +163,8 @@ def lease(
     What the annotator holds already comes first, renewed when a tenth of its time is over; the rest
     is drawn as told in `storage.drawing`. Before the qualification of the project is passed there
     is nothing but its items, and after it was failed nothing at all. A closed study gives nothing,
-    and a participant who has finished gets no more than what they hold. Seats whose lease ran out
-    are freed by the way.
+    and a participant who has finished gets no more than what they hold; nor does anybody where
+    people judge in Argilla. Seats whose lease ran out are freed by the way.
     """
     collecting = seats.lock(connection, project)
     if study is not None and _is_closed(connection, study):
@@ -161,6 +173,8 @@ def lease(
     theirs = _held(connection, annotator=annotator, project=project, study=study).all()
     asked = None if study is None else quota_of(connection, annotator, study)
     if asked is not None and asked.finished:
+        count = min(count, len(theirs))
+    if study is None and collecting.argilla_workspace:
         count = min(count, len(theirs))
     qualifies = False
     if study is None and collecting.qualification:

@@ -29,12 +29,12 @@ DOORS = {
     "app": {"gradio", "fastapi", "starlette", "uvicorn", "dbos", "cyclopts", "rich"},
 }
 # scipy serves two neighbours: the measurement model and the statistics. Snapshots are datasets, and
-# TRL's trainers take nothing else. Programs speak HTTP to each other from the app, and a policy in
-# training to the services that reward it.
+# TRL's trainers take nothing else. Programs speak HTTP to each other from the app, a policy in
+# training to the services that reward it, and Argilla's SDK raises what its HTTP client raises.
 SHARED_DOORS = {
     "scipy": {"feedback", "evaluation"},
     "datasets": {"storage", "training"},
-    "httpx": {"app", "training"},
+    "httpx": {"app", "feedback", "training"},
 }
 
 
