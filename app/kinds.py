@@ -9,6 +9,7 @@ is queued, and what is stored says everything that the run depends on, with the 
           the train split
 * sample  {"policies", "prompts" or the project's, "split", "limit", "keep", and how to sample}
 * ablation  {"snapshot", "kinds", "labels", "seeds", and the options of these kinds of reward model}
+* argilla  {"workspace", "suggest"} to push the project's tasks there, nothing to pull from there
 * study   {"title", "policies", "question", "form", "limit", "overlap" and more, and how to sample};
           the prompts are imported ones, or those of the project that fall in the test split
 
@@ -224,7 +225,31 @@ class AblationJob(Ablated):
     ]
 
 
-KINDS = ("reward", "policy", "ablation", "sample", "study")
+class PushJob(RecipeConfig):
+    """Bring a project's open tasks to Argilla."""
+
+    workspace: Annotated[
+        str,
+        Field(
+            max_length=200,
+            description="Where to, made when it is not there; empty: as before, or tandem",
+        ),
+    ] = ""
+    suggest: Annotated[
+        str,
+        Field(
+            max_length=500,
+            description="A reward model whose preference annotators see as a suggestion",
+        ),
+    ] = ""
+
+
+class PullJob(RecipeConfig):
+    """Bring back what people said in Argilla."""
+
+
+ARGILLA: dict[str, type[RecipeConfig]] = {"push": PushJob, "pull": PullJob}
+KINDS = ("reward", "policy", "ablation", "sample", "study", "argilla")
 
 
 def job_config(kind: str, recipe: str) -> type[RecipeConfig]:
@@ -245,6 +270,8 @@ def job_config(kind: str, recipe: str) -> type[RecipeConfig]:
             return AblationJob
         case "sample":
             return SampleJob
+        case "argilla" if recipe in ARGILLA:
+            return ARGILLA[recipe]
         case "study":
             return StudyJob
         case _:

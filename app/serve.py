@@ -48,7 +48,7 @@ def serve(settings: Settings, *, parent: int | None = None) -> None:
 
     from storage.database import Database
 
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     if settings.port == 0:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     settings.folder()
@@ -135,7 +135,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Take the port before anything else is done.
 
     Raises:

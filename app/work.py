@@ -25,6 +25,8 @@ from app.answering import (
 from app.kinds import (
     AblationJob,
     PromptsJob,
+    PullJob,
+    PushJob,
     Registered,
     SampleJob,
     SnapshotJob,
@@ -110,6 +112,8 @@ def perform(
         return _study(work, config, recorded=recorded)
     if isinstance(config, AblationJob):
         return _ablation(work, config, output=output)
+    if isinstance(config, PushJob | PullJob):
+        return _argilla(work, config)
     return _train(work, cast("Registered", config), recorded=recorded, output=output)
 
 
@@ -333,6 +337,30 @@ def _sample(work: Work, config: SampleJob) -> dict[str, Any]:
     if config.keep:
         result |= keep_answers(work.database, work.project, prompts, answers, config)
     return result
+
+
+def _argilla(work: Work, config: PushJob | PullJob) -> dict[str, Any]:
+    from app.in_argilla import pull_project, push_project
+
+    with work.database.read() as connection:
+        project = projects.project_named(connection, work.project)
+    if isinstance(config, PushJob):
+        return push_project(
+            work.database,
+            work.settings,
+            project,
+            workspace=config.workspace,
+            suggest=config.suggest,
+            environment=os.environ,
+            progress=work.progress,
+        )
+    return pull_project(
+        work.database,
+        project,
+        environment=os.environ,
+        now=work.now(),
+        progress=work.progress,
+    )
 
 
 def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:

@@ -18,8 +18,10 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import ValidationError
 
+from feedback.argilla.export_files import read_export
 from feedback.argilla.pushing import group_of, shown_order
 from feedback.argilla.questions import read_answers
+from feedback.argilla.server import RECORDS_AT_ONCE
 from feedback.intake import Answer, keep
 from feedback.tasks import task_type
 from storage.annotators import add_annotator, annotators, find_annotator, set_active
@@ -36,10 +38,13 @@ from storage.records import (
     Task,
     TaskId,
 )
+from storage.rows import in_batches
 from storage.skips import skip
 from storage.tasks import known_tasks, tasks
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from argilla import Dataset
 
     from feedback.argilla.server import Answered, Page, Server
@@ -61,6 +66,8 @@ class Pulled:
     """What came of the responses that were read."""
 
     records: int = 0
+    missed: int = 0
+    """Records that moved from page to page while they were read; the next pull finds them."""
     responses: int = 0
     new: int = 0
     """Judgements that nothing was known of."""
@@ -75,7 +82,8 @@ class Pulled:
     drafts: int = 0
     """Answers that nobody has submitted yet; they stay in Argilla."""
     older: int = 0
-    """Messages that came after something newer."""
+    """Answers that differ from what stands here, and are older or do not say when they were given;
+    what stands is kept."""
     beside: int = 0
     """Judgements beyond what their tasks asked for; they are kept like all others."""
     foreign: int = 0
@@ -94,6 +102,27 @@ class Pulled:
     def as_json(self) -> dict[str, Any]:
         """All of it by name."""
         return asdict(self)
+
+    def sentence(self) -> str:
+        """What changed here, and what did not come; for people."""
+        said = [
+            f"{number} {what}"
+            for number, what in (
+                (self.new, "new judgements"),
+                (self.changed, "changed ones"),
+                (self.discarded, "discarded tasks"),
+                (self.withdrawn, "judgements taken back"),
+                (self.beside, "beyond what their tasks asked for"),
+                (self.older, "answers that something newer stands against"),
+                (self.drafts, "drafts left in Argilla"),
+                (self.foreign, "records that are no task of this project"),
+                (self.missed, "records that moved while they were read; pull again"),
+                (self.refused, "answers refused"),
+            )
+            if number
+        ]
+        why = f" The first: {self.reasons[0]}" if self.reasons else ""
+        return f"{', '.join(said) or 'Nothing new'}.{why}"
 
 
 def pull(
@@ -126,13 +155,54 @@ def pull(
     desk = Desk(database, project, report)
     before = 0
     for dataset in found:
-        page = None
+        seen: set[str] = set()
+        there = 0
         for page in server.pages(dataset):
             desk.take_page(page, now=now)
+            seen |= set(page.records)
+            there = page.total
             if progress is not None:
-                total = before + page.total
-                progress.report(before + page.done, total=total, message=str(dataset.name))
-        before += page.done if page else 0
+                progress.report(before + page.done, total=before + there, message=str(dataset.name))
+        report.missed += max(0, there - len(seen))
+        before += there
+    return report
+
+
+def pull_file(
+    database: Database,
+    path: Path,
+    project: Project,
+    *,
+    now: datetime,
+    progress: Progress | None = None,
+) -> Pulled:
+    """Take what people said from a file that was exported from Argilla; no server is asked.
+
+    Files do not say when an answer was given, so one that differs from what stands here already is
+    counted and left out.
+
+    Args:
+        database: Where the project is kept.
+        path: As `records.to_json` or `to_datasets` writes it.
+        project: Whose tasks the records are.
+        now: Kept as the moment when the judgements were received.
+        progress: Told the records read.
+
+    Raises:
+        InvalidData: It cannot be read, or holds no answer to a task of the project.
+    """
+    report = Pulled()
+    desk = Desk(database, project, report)
+    for batch in in_batches(read_export(path), RECORDS_AT_ONCE):
+        report.records += len(batch)
+        desk.take([answer for _, answers in batch for answer in answers], now=now)
+        if progress is not None:
+            progress.report(report.records, message=path.name)
+    if not report.responses:
+        raise InvalidData(
+            f"{path.name} holds no answer to a task of project {project.name!r}; a file of another"
+            " origin is read by: tandem import FILE --format argilla"
+        )
     return report
 
 
@@ -238,7 +308,7 @@ class Desk:
             self._pass_over(connection, task, person, answer, stands, at=at, now=now)
         else:
             self.report.drafts += answer.status == "draft"
-            if stands is not None:
+            if stands is not None and answer.at is not None:
                 self._withdraw(connection, stands, now=now)
 
     def _keep(
@@ -260,6 +330,9 @@ class Desk:
         number = stands.taken_back if stands else 0
         if stands and stands.submission == _submission(task, person, content, number):
             self.report.known += 1
+            return
+        if stands and stands.submission and answer.at is None:
+            self.report.older += 1
             return
         if stands and stands.submission:
             self._undo(connection, stands, now=now)
@@ -296,6 +369,9 @@ class Desk:
     ) -> None:
         if stands and stands.skipped:
             self.report.known += 1
+            return
+        if stands and stands.submission and answer.at is None:
+            self.report.older += 1
             return
         if stands and stands.submission:
             self._undo(connection, stands, now=now)

@@ -12,7 +12,7 @@ import io
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,10 @@ from storage.records import (
     LOWEST_RATING,
     Message,
     Project,
+    Prompt,
+    PromptId,
     Purpose,
+    Response,
     ResponseId,
     Task,
     TaskId,
@@ -49,8 +52,8 @@ LONGEST_GUIDELINES = 10_000
 EMPTY = "(empty)"
 """Shown for a response without text, which Argilla refuses."""
 
-Scorer = Callable[[Sequence[Message], Sequence[str]], Sequence[float]]
-"""Rewards of responses to a prompt, in the reward model's standard deviations."""
+Gaps = Callable[[Sequence[tuple[Sequence[Message], str, str]]], Sequence[float]]
+"""Log-odds that the second of two responses to a prompt is better, for each pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ class Suggesting:
 
     model: str
     """Its name, which annotators see."""
-    score: Scorer
+    gaps: Gaps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +109,8 @@ def push(
         server: Signed in as an owner, or as an admin of the workspace.
         project: Whose tasks.
         workspace: Where to; it is made when there is none.
-        suggesting: What suggests a preference; it is sent again for what is there already.
+        suggesting: What suggests a preference, also for records that are there already and that
+            nobody has answered.
         progress: Told the records sent.
 
     Raises:
@@ -139,9 +143,11 @@ def push(
     done = 0
     for group, found in wanted.items():
         dataset = _dataset(server, there.get(group.dataset), project, group, workspace)
-        known = {one for page in server.pages(dataset) for one in page.records}
+        known, answered = _there(server, dataset)
         fresh = [one for one in found if one.id not in known]
-        for batch in in_batches(found if suggesting else fresh, RECORDS_AT_ONCE):
+        # The server cannot write a record again that somebody discarded without a word.
+        open_there = [one for one in found if one.id in known - answered]
+        for batch in in_batches([*fresh, *(open_there if suggesting else ())], RECORDS_AT_ONCE):
             records = list(_records(database, batch, project, suggesting))
             with telling(server.url), _quiet():
                 dataset.records.log(records, batch_size=len(records))
@@ -186,6 +192,13 @@ def group_of(project: Project, task: Task) -> Group:
 def shown_order(task: TaskId, responses: Sequence[ResponseId]) -> tuple[ResponseId, ...]:
     """The order in which a record shows a task's responses: by chance, but always the same."""
     return tuple(sorted(responses, key=lambda response: digest("argilla", task, response)))
+
+
+def _there(server: Server, dataset: rg.Dataset) -> tuple[set[str], set[str]]:
+    """The records that a data set holds, and those of them that somebody answered."""
+    pages = list(server.pages(dataset))
+    known = {one for page in pages for one in page.records}
+    return known, {answer.record for page in pages for answer in page.answers}
 
 
 def _dataset(
@@ -266,17 +279,17 @@ def _records(
     with database.read() as connection:
         prompts = prompts_by_id(connection, {one.prompt for one in batch})
         texts = responses_by_id(connection, {shown for one in batch for shown in one.responses})
+    orders = {task.id: shown_order(task.id, task.responses) for task in batch}
+    suggested = _suggested(batch, orders, prompts, texts, suggesting)
     for task in batch:
-        shown = shown_order(task.id, task.responses)
-        said = [texts[one].text for one in shown]
-        prompt = prompts[task.prompt].messages
+        shown = orders[task.id]
         yield rg.Record(
             id=task.id,
             fields={
-                PROMPT: [dict(turn) for turn in prompt],
+                PROMPT: [dict(turn) for turn in prompts[task.prompt].messages],
                 **{
-                    response_field(place): text if text.strip() else EMPTY
-                    for place, text in enumerate(said)
+                    response_field(place): texts[one].text if texts[one].text.strip() else EMPTY
+                    for place, one in enumerate(shown)
                 },
             },
             metadata={
@@ -284,27 +297,45 @@ def _records(
                 "tandem_prompt": task.prompt,
                 SHOWN: ",".join(shown),
             },
-            suggestions=list(_suggested(task, suggesting, prompt, said)),
+            suggestions=suggested.get(task.id),
         )
 
 
 def _suggested(
-    task: Task, suggesting: Suggesting | None, prompt: Sequence[Message], said: Sequence[str]
-) -> Iterator[rg.Suggestion]:
-    """The preference that a reward model would have; none where none is asked for."""
-    if suggesting is None or "choice" not in task_type(task.type).asks:
-        return
-    left, right = suggesting.score(prompt, said)
-    right_is_better = 1 / (1 + math.exp(max(-50.0, min(50.0, left - right))))
-    sure = max(right_is_better, 1 - right_is_better)
-    # Words for how sure it is: so often would the better one win.
+    batch: Sequence[Task],
+    orders: Mapping[TaskId, Sequence[ResponseId]],
+    prompts: Mapping[PromptId, Prompt],
+    texts: Mapping[ResponseId, Response],
+    suggesting: Suggesting | None,
+) -> dict[TaskId, list[rg.Suggestion]]:
+    """The preferences that a reward model would have, where a preference is asked for."""
+    if suggesting is None:
+        return {}
+    asked = [task for task in batch if "choice" in task_type(task.type).asks]
+    pairs = []
+    for task in asked:
+        first, second = (texts[one].text for one in orders[task.id])
+        pairs.append((prompts[task.prompt].messages, first, second))
+    return {
+        task.id: [suggestion(float(gap), suggesting.model)]
+        for task, gap in zip(asked, suggesting.gaps(pairs), strict=True)
+    }
+
+
+def suggestion(gap: float, model: str) -> rg.Suggestion:
+    """A preference in the words of the question, by how often the better one would win.
+
+    Args:
+        gap: Log-odds that the second response is better.
+        model: The reward model's name.
+    """
+    sure = 1 / (1 + math.exp(-min(abs(gap), 50.0)))
     step = next(word for least, word in _WORDS if sure >= least)
-    label = step if step == "tie" else f"{2 if right_is_better > 0.5 else 1}_{step}"
-    yield rg.Suggestion(
+    return rg.Suggestion(
         question_name=PREFERENCE,
-        value=label,
+        value=step if step == "tie" else f"{2 if gap > 0 else 1}_{step}",
         score=round(sure, 4),
-        agent=suggesting.model,
+        agent=model,
         type="model",
     )
 

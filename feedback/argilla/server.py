@@ -59,6 +59,7 @@ class Page:
     done: int
     """Records read so far, with these."""
     total: int
+    """Records that the data set holds."""
 
 
 class Server:
@@ -125,7 +126,7 @@ class Server:
         """
         done = 0
         while True:
-            found = self._get(
+            found = self.read(
                 f"/api/v1/datasets/{dataset.id}/records",
                 {"offset": done, "limit": RECORDS_AT_ONCE, "include": "responses"},
             )
@@ -144,14 +145,39 @@ class Server:
                 total=int(found.get("total", done)),
             )
 
-    def _get(self, path: str, params: Mapping[str, Any]) -> Any:
-        with telling(self.url):
-            return patiently(lambda: self._json(path, params))
+    def read(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """What the server has under an address of its interface.
 
-    def _json(self, path: str, params: Mapping[str, Any]) -> Any:
-        reply = self.client.http_client.get(path, params=dict(params))
-        reply.raise_for_status()
-        return reply.json()
+        Raises:
+            ServiceFailed: It refuses, or does not answer.
+        """
+        with telling(self.url):
+            return patiently(lambda: _json(self.client.http_client.get(path, params=params)))
+
+    def post(self, path: str, said: Mapping[str, Any]) -> Any:
+        """Let the server make something; it is asked once, whatever becomes of it.
+
+        Raises:
+            ServiceFailed: It refuses, or does not answer.
+        """
+        with telling(self.url):
+            return _json(self.client.http_client.post(path, json=dict(said)))
+
+    def delete(self, path: str) -> None:
+        """Let the server delete something; what is gone already is as good.
+
+        Raises:
+            ServiceFailed: It refuses, or does not answer.
+        """
+        with telling(self.url):
+            reply = patiently(lambda: self.client.http_client.delete(path))
+            if reply.status_code != httpx.codes.NOT_FOUND:
+                reply.raise_for_status()
+
+
+def _json(reply: httpx.Response) -> Any:
+    reply.raise_for_status()
+    return reply.json()
 
 
 def answered(record: Mapping[str, Any], response: Mapping[str, Any]) -> Answered:

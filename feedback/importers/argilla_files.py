@@ -61,7 +61,7 @@ class ArgillaConfig(ImportConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
+class Answer:
     """What one person answered to one question."""
 
     question: str
@@ -72,7 +72,7 @@ class _Answer:
 
 def read_record(config: ArgillaConfig, line: Line) -> JudgedPrompt:
     """Read one record."""
-    fields, answers = _parts(line)
+    fields, answers = parts(line)
     prompt = config.prompt or next((name for name in _PROMPTS if name in fields), "")
     if prompt not in fields:
         line.refuse(
@@ -132,8 +132,12 @@ def read_record(config: ArgillaConfig, line: Line) -> JudgedPrompt:
     )
 
 
-def _parts(line: Line) -> tuple[Mapping[str, Any], list[_Answer]]:
-    """The texts of a record, and the answers to its questions, however it is written."""
+def parts(line: Line) -> tuple[Mapping[str, Any], list[Answer]]:
+    """The texts of a record, and the answers to its questions, however it is written.
+
+    Raises:
+        InvalidData: The line is not written as Argilla writes it.
+    """
     fields = line.fields
     nested, said = fields.get("fields"), fields.get("responses")
     if isinstance(nested, Mapping):
@@ -147,7 +151,7 @@ def _parts(line: Line) -> tuple[Mapping[str, Any], list[_Answer]]:
     return {name: value for name, value in fields.items() if name not in asked}, answers
 
 
-def _flat(line: Line, name: str) -> Iterator[_Answer]:
+def _flat(line: Line, name: str) -> Iterator[Answer]:
     """The answers in a column, if it is one of answers."""
     column = line.fields[name]
     if name.endswith(".responses") and isinstance(column, list):
@@ -157,7 +161,7 @@ def _flat(line: Line, name: str) -> Iterator[_Answer]:
             line.refuse(f"{name!r} needs one user and one status for each answer.")
         for value, user, state in zip(column, users, status, strict=True):
             question = name.removesuffix(".responses")
-            yield _Answer(question=question, value=value, user=str(user), status=str(state or ""))
+            yield Answer(question=question, value=value, user=str(user), status=str(state or ""))
     elif (
         isinstance(column, list)
         and column
@@ -166,9 +170,9 @@ def _flat(line: Line, name: str) -> Iterator[_Answer]:
         yield from _given(line, name, column)
 
 
-def _given(line: Line, question: str, given: object) -> Iterator[_Answer]:
+def _given(line: Line, question: str, given: object) -> Iterator[Answer]:
     for one in line.objects(given, f"the answers to {question!r}"):
-        yield _Answer(
+        yield Answer(
             question=question,
             value=one.get("value"),
             user=str(one.get("user_id", UNKNOWN_ANNOTATOR)),
@@ -201,7 +205,7 @@ def _ranks(line: Line, value: Any, names: list[str]) -> dict[int, float] | None:
     }
 
 
-def _rated(answer: _Answer, names: list[str]) -> tuple[int, str] | None:
+def _rated(answer: Answer, names: list[str]) -> tuple[int, str] | None:
     """The response that a rating is of, and in which aspect, by the name of the question."""
     if isinstance(answer.value, bool) or not isinstance(answer.value, int | float):
         return None

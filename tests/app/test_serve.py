@@ -153,7 +153,7 @@ def test_a_port_that_is_taken_is_said_at_once(settings: Settings) -> None:
 
 def test_an_address_that_is_not_this_machines_is_refused(settings: Settings) -> None:
     with pytest.raises(serving.StorageFailed, match=r"Cannot listen on 192\.0\.2\.1:0"):
-        serving._listen("192.0.2.1", 0)
+        serving.listen("192.0.2.1", 0)
 
 
 def test_a_worker_that_keeps_dying_is_started_less_and_less_often(
