@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import httpx
 from argilla import Argilla, Dataset, Workspace
-from argilla._exceptions import ArgillaAPIError, ArgillaError
+from argilla._exceptions import ArgillaAPIError, ArgillaCredentialsError, ArgillaError
 
 from storage.errors import InvalidOption, NotFound, ServiceFailed
 
@@ -198,6 +198,7 @@ def answered(record: Mapping[str, Any], response: Mapping[str, Any]) -> Answered
     )
 
 
+OWNER = f"Put the API key of an owner into {KEY}; Argilla shows it under My settings."
 SHOWN = "tandem_shown"
 """The piece of metadata with our ids of the responses, in the order of the fields."""
 
@@ -226,11 +227,13 @@ def telling(url: str) -> Iterator[None]:
     """
     try:
         yield
+    except ArgillaCredentialsError as error:
+        raise ServiceFailed(f"Argilla at {url} does not know the key. {OWNER}") from error
     except ArgillaAPIError as error:
         what = {401: "does not know the key", 403: "does not let the key's owner do this"}
         said = what.get(error.status_code, f"answered {error.status_code}: {error}")
         raise ServiceFailed(
-            f"Argilla at {url} {said}. Use the API key of an owner, from My settings there."
+            f"Argilla at {url} {said}. {OWNER}"
             if error.status_code in what
             else f"Argilla at {url} {said:.500}"
         ) from error
