@@ -147,11 +147,11 @@ def read_answers(
     typed: dict[str, Any] = {}
     if "choice" in task.asks:
         label = values.get(PREFERENCE)
-        if label != BOTH_BAD and label not in LABELS:
+        if not isinstance(label, str) or label not in TITLES:
             raise InvalidAnswer(
                 f"The answer to {PREFERENCE!r} is one of {', '.join(TITLES)}; got {label!r:.80}."
             )
-        typed |= {"both_bad": True} if label == BOTH_BAD else {"choice": LABELS[str(label)]}
+        typed |= {"both_bad": True} if label == BOTH_BAD else {"choice": LABELS[label]}
     if "ratings" in task.asks:
         typed["ratings"] = [_rated(values, _rating(place)) for place in places]
     if "aspects" in task.asks:
@@ -189,15 +189,15 @@ def _ranks(value: object, responses: int) -> list[int]:
 
     Who puts two responses in the second place and none in the first means that they tie.
     """
-    given: dict[object, object] = {}
-    if isinstance(value, list):
+    given: dict[str, object] = {}
+    for number, one in enumerate(value if isinstance(value, list) else (), 1):
         # Without ranks, as Argilla's files have it, the order says them.
-        given = {
-            one.get("value") if isinstance(one, Mapping) else one: one.get("rank", number)
+        option, rank = (
+            (one.get("value"), one.get("rank", number))
             if isinstance(one, Mapping)
-            else number
-            for number, one in enumerate(value, 1)
-        }
+            else (one, number)
+        )
+        given[str(option)] = rank
     options = [response_field(place) for place in range(responses)]
     places = [given.get(option) for option in options]
     if set(given) != set(options) or not all(type(one) is int for one in places):
