@@ -230,7 +230,7 @@ def test_several_tasks_are_looked_up_at_once(desk: Desk) -> None:
 def test_whatever_people_do_seats_are_counted_right(
     desk: Desk, steps: Sequence[tuple[str, int, int]]
 ) -> None:
-    """Law: free seats are those that no assignment holds; the line holds the open tasks in front."""
+    """Law: the free seats are those that no assignment holds, and every assignment knows it."""
     tasks = [desk.task(f"{len(steps)} {n} {id(steps)}", overlap=2) for n in range(2)]
     people = desk.people(4)
     mind: dict[tuple[int, int], str] = {}
