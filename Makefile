@@ -16,7 +16,7 @@ demo: install ## The whole loop with simulated raters and the real small model; 
 	$(BIN)/tandem demo --output report
 
 # One file of tests stays in one process, for what its tests share; each process keeps to one core.
-test: install-dev ## Every test; those that lack a database server or real data say so and skip
+test: install-dev ## Every test; those that lack a server or real data say so and skip
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --cov --cov-report=term --cov-fail-under=85 $(PYTEST_ARGS)
 
 check: install-dev ## Style, types, container files, lock
@@ -25,7 +25,7 @@ check: install-dev ## Style, types, container files, lock
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
-	@! grep -nE '^(-i|--index-url|--extra-index-url|-f|--find-links|[a-z0-9-]+ @)|://' *.lock
+	@! grep -nE '^(-i|--index-url|--extra-index-url|-f|--find-links|[a-z0-9-]+ @)|://' *.lock tests/argilla/server.lock
 
 bench: install-dev ## Speed beside named peers; add BENCH_ARGS=--quick for a minute's worth
 	@for script in benchmarks/*.py; do $(BIN)/python $$script $(BENCH_ARGS) || exit 1; done
@@ -54,6 +54,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-em
 lock: ## Resolve every version anew (pip's own resolver); torch stays outside, see above
 	$(COMPILE) --output-file requirements.lock pyproject.toml
 	$(COMPILE) --extra dev -c requirements.lock --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) --output-file tests/argilla/server.lock tests/argilla/server.in
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist *.egg-info
+	rm -rf $(VENV) .venv-argilla .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist *.egg-info

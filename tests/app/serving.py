@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import httpx
+from ports import free_port
 
 PATIENCE = 200.0
 """Seconds to start; a busy machine takes 30 to import gradio."""
@@ -102,10 +102,3 @@ def serving(data_dir: Path, database_url: str, *, pages: Pages) -> Iterator[Serv
         yield served
     finally:
         served.kill()
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 from browsing import PATIENCE, PHONE, WIDE, choose, expect_sync, press, wait_for_task
-from serving import ROOT, free_port
+from ports import free_port
+from serving import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
