@@ -46,7 +46,8 @@ class Standing:
     """When that was given."""
     taken_back: int
     """How many judgements were taken back before."""
-    skipped: bool
+    skipped: datetime | None
+    """Since when the annotator has passed the task over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ def standings(
                 submission=None if stands is None else SubmissionId(stands.id),
                 received=None if stands is None else stands.received,
                 taken_back=taken_back[row.id],
-                skipped=row.skipped is not None,
+                skipped=row.skipped,
             )
     return found
 

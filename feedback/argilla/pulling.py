@@ -227,6 +227,21 @@ def project_datasets(database: Database, server: Server, project: Project) -> li
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """An answer, and what stands here of the same person at the same task."""
+
+    task: Task
+    person: Annotator
+    answer: Answered
+    stands: Standing | None
+    at: datetime
+    """When it was given, as far as that is known."""
+    is_late: bool
+    """Whether what stands is newer, or may be."""
+    now: datetime
+
+
 class Desk:
     """Where answers of one project are taken."""
 
@@ -253,9 +268,10 @@ class Desk:
                     self._withdraw(connection, stands, now=now)
 
     def take(self, answers: Sequence[Answered], *, now: datetime) -> None:
-        """Take some answers, whatever else there is of their records."""
+        """Take some answers that may be older than what stands here, which then stays."""
         with self.database.write() as connection:
-            self._take(connection, answers, [one.record for one in answers], now=now)
+            records = [one.record for one in answers]
+            self._take(connection, answers, records, now=now, may_be_late=True)
 
     def _take(
         self,
@@ -264,6 +280,7 @@ class Desk:
         records: Iterable[str],
         *,
         now: datetime,
+        may_be_late: bool = False,
     ) -> dict[tuple[TaskId, AnnotatorId], Standing]:
         """Take answers, and return what stood at their records before."""
         known = self._tasks(connection, records)
@@ -275,12 +292,20 @@ class Desk:
                 continue
             self.report.responses += 1
             person = self._person(connection, answer.user, now)
+            stands = before.get((task.id, person.id))
+            case = _Case(
+                task=task,
+                person=person,
+                answer=answer,
+                stands=stands,
+                at=answer.at or now,
+                is_late=may_be_late and _is_late(answer, stands),
+                now=now,
+            )
             try:
                 # An answer that cannot be kept leaves nothing behind of itself.
                 with connection.begin_nested():
-                    self._settle(
-                        connection, task, person, answer, before.get((task.id, person.id)), now=now
-                    )
+                    self._settle(connection, case)
             except TandemError as error:
                 self.report.refuse(answer, str(error))
             except ValidationError as error:
@@ -288,56 +313,39 @@ class Desk:
                 self.report.refuse(answer, f"{first['loc'][0]}: {first['msg']}")
         return before
 
-    def _settle(
-        self,
-        connection: Connection,
-        task: Task,
-        person: Annotator,
-        answer: Answered,
-        stands: Standing | None,
-        *,
-        now: datetime,
-    ) -> None:
+    def _settle(self, connection: Connection, case: _Case) -> None:
         """Make what stands here say what is said there."""
-        at = answer.at or now
-        if stands and stands.received and answer.at and answer.at < stands.received:
-            self.report.older += 1
-        elif answer.status == "submitted":
-            self._keep(connection, task, person, answer, stands, at=at, now=now)
-        elif answer.status == "discarded":
-            self._pass_over(connection, task, person, answer, stands, at=at, now=now)
-        else:
-            self.report.drafts += answer.status == "draft"
-            if stands is not None and answer.at is not None:
-                self._withdraw(connection, stands, now=now)
+        match case.answer.status:
+            case "submitted":
+                self._keep(connection, case)
+            case "discarded":
+                self._pass_over(connection, case)
+            case status:
+                self.report.drafts += status == "draft"
+                if case.is_late:
+                    self.report.older += 1
+                elif case.stands is not None:
+                    self._withdraw(connection, case.stands, now=case.now)
 
-    def _keep(
-        self,
-        connection: Connection,
-        task: Task,
-        person: Annotator,
-        answer: Answered,
-        stands: Standing | None,
-        *,
-        at: datetime,
-        now: datetime,
-    ) -> None:
-        shown = _shown(task, answer)
+    def _keep(self, connection: Connection, case: _Case) -> None:
+        task, person, stands = case.task, case.person, case.stands
+        shown = _shown(task, case.answer)
         said = read_answers(
-            answer.values, task_type(task.type), len(shown), self.project.collecting.aspects
+            case.answer.values, task_type(task.type), len(shown), self.project.collecting.aspects
         )
         content = json.dumps([said.reply.model_dump(), said.comment, shown], sort_keys=True)
         number = stands.taken_back if stands else 0
         if stands and stands.submission == _submission(task, person, content, number):
             self.report.known += 1
             return
-        if stands and stands.submission and answer.at is None:
+        if case.is_late:
             self.report.older += 1
             return
-        if stands and stands.submission:
-            self._undo(connection, stands, now=now)
+        is_change = stands is not None and stands.submission is not None
+        if stands and is_change:
+            self._undo(connection, stands, now=case.now)
             number += 1
-        seat = sit(connection, task.id, person.id, shown=shown, now=at)
+        seat = sit(connection, task.id, person.id, shown=shown, now=case.at)
         keep(
             connection,
             person,
@@ -348,36 +356,27 @@ class Desk:
                 interface=INTERFACE,
                 **said.reply.model_dump(),
             ),
-            now=at,
+            now=case.at,
         )
-        if stands and stands.submission:
+        if is_change:
             self.report.changed += 1
         else:
             self.report.new += 1
             self.report.beside += seat.is_beside
 
-    def _pass_over(
-        self,
-        connection: Connection,
-        task: Task,
-        person: Annotator,
-        answer: Answered,
-        stands: Standing | None,
-        *,
-        at: datetime,
-        now: datetime,
-    ) -> None:
+    def _pass_over(self, connection: Connection, case: _Case) -> None:
+        task, person, stands = case.task, case.person, case.stands
         if stands and stands.skipped:
             self.report.known += 1
             return
-        if stands and stands.submission and answer.at is None:
+        if case.is_late:
             self.report.older += 1
             return
         if stands and stands.submission:
-            self._undo(connection, stands, now=now)
-        seat = sit(connection, task.id, person.id, shown=_shown(task, answer), now=at)
-        own = seat.assignment
-        skip(connection, f"argilla-{own}", own, person.id, reason=DISCARDED, now=at)
+            self._undo(connection, stands, now=case.now)
+        shown = _shown(task, case.answer)
+        own = sit(connection, task.id, person.id, shown=shown, now=case.at).assignment
+        skip(connection, f"argilla-{own}", own, person.id, reason=DISCARDED, now=case.at)
         self.report.discarded += 1
 
     def _withdraw(self, connection: Connection, stands: Standing, *, now: datetime) -> None:
@@ -411,6 +410,12 @@ class Desk:
             for name, one in found.items()
             if one.project == self.project.id and one.study is None and one.purpose in PUSHED
         }
+
+
+def _is_late(answer: Answered, stands: Standing | None) -> bool:
+    """Whether an answer may be older than what stands; what does not say when it was given may."""
+    since = (stands.received or stands.skipped) if stands else None
+    return since is not None and (answer.at is None or answer.at < since)
 
 
 def _shown(task: Task, answer: Answered) -> tuple[ResponseId, ...]:

@@ -263,9 +263,26 @@ def test_messages_that_come_late_change_nothing(
     assert [one.comparisons[0].choice for one in said()] == [2]
     # Of a deletion the server tells with the response as it was.
     assert tell(answer(known[0], "u1", now + HOUR, "pending")).withdrawn == 1
+    # An old message of what was discarded since.
+    assert tell(answer(known[0], "u1", now + 2 * HOUR, "discarded")).discarded == 1
+    assert tell(second).older == 1
+    assert said() == []
+    second = replace(second, at=now + 3 * HOUR)
+    assert tell(second).new == 1
     # A message is about one response, not about who else answered.
     assert tell(second, answer(known[0], "u2", now)).withdrawn == 0
     assert len(said()) == 2
+
+
+def test_a_pull_is_the_truth_whatever_the_clocks_say(
+    *, database: Database, ready: Project, known: list[Task], take: Any, said: Any, now: datetime
+) -> None:
+    # From a file, which does not say when, so it counts from the import on.
+    answers = [replace(answer(known[0], "u1", now), at=None)]
+    Desk(database, ready, Pulled()).take(answers, now=now + 9 * HOUR)
+    assert take(answer(known[0], "u1", now)).known == 1
+    assert take(answer(known[0], "u1", now + HOUR, preference="tie")).changed == 1
+    assert [one.comparisons[0].choice for one in said()] == [0]
 
 
 def test_an_improved_text_is_a_response_of_its_own(
@@ -308,7 +325,9 @@ def test_known_items_say_whether_they_were_met(
     assert sorted(str(one.correct) for one in found) == ["False", "True", "True"]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_however_people_change_their_minds_the_last_pull_tells_what_stands(
     known: list[Task], take: Any, said: Any, now: datetime, data: st.DataObject

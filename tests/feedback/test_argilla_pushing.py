@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedback.argilla.pushing import group_of, push, pushable, shown_order, suggestion
@@ -106,6 +106,7 @@ def test_a_suggestion_says_how_often_the_better_one_would_win(
     assert made.type == "model"
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1e6))
 def test_a_clearer_gap_never_suggests_less(gap: float, more: float) -> None:
     one, other = (LABELS[str(suggestion(each, "m").value)] for each in (gap, gap + more))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedback.argilla.questions import (
@@ -46,6 +46,7 @@ def options(question: Question) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", TASKS.values(), ids=lambda kind: kind.name)
+@settings(deadline=None)
 @given(data=st.data())
 def test_every_answer_that_can_be_given_is_a_judgement(kind: TaskType, data: st.DataObject) -> None:
     number = data.draw(st.integers(kind.fewest, kind.most))
