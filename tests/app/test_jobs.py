@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 from workshop import Workshop, open_workshop
 
-from app.kinds import KINDS, job_config
+from app.kinds import ARGILLA, KINDS, job_config
 from app.launchers import LAUNCHERS, local
 from app.queue import cancel
 from app.worker import LOST_AFTER, Worker, log_file, system_database
@@ -116,7 +116,7 @@ def test_a_reward_model_starts_from_whole_weights(workshop: Workshop, now: datet
 
 def test_every_recipe_has_a_closed_configuration() -> None:
     alone = {kind: [kind] for kind in ("ablation", "sample", "study")}
-    kinds = {"reward": REWARDS, "policy": POLICIES, **alone}
+    kinds = {"reward": REWARDS, "policy": POLICIES, **alone, "argilla": ARGILLA}
     assert tuple(kinds) == KINDS
     for kind, recipes in kinds.items():
         for recipe in recipes:
