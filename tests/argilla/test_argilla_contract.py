@@ -453,6 +453,21 @@ def test_events_are_signed_and_tell_all_of_a_response(
         deliveries[0].read("c29tZWJvZHkgZWxzZQ==")
 
 
+def test_an_event_that_was_refused_comes_again_under_another_name_after_later_ones(
+    pairs: Pairs, ann: Person, listener: Listener, secret: str
+) -> None:
+    (why,) = pairs.fill("why")
+    listener.refusing = True
+    said = ann.submit(why, ANSWER)
+    listener.wait_for(1)
+    listener.refusing = False
+    ann.edit(said["id"], SHORT)
+    refused, later, again = listener.wait_for(3)  # after ten seconds
+    assert later.read(secret)["type"] == "response.updated"
+    assert again.read(secret) == refused.read(secret)
+    assert again.headers["webhook-id"] != refused.headers["webhook-id"]
+
+
 def test_the_event_kept_for_other_tests_looks_like_a_genuine_one(
     pairs: Pairs, ann: Person, listener: Listener, secret: str
 ) -> None:
