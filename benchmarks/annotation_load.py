@@ -1,7 +1,6 @@
 """How many people can annotate at once: Tandem beside a genuine Argilla server, in one run.
 
-    python benchmarks/annotation_load.py [--quick] [--json]
-        [--argilla-python SERVER_VENV/bin/python] [--harness harness.py]
+    python benchmarks/annotation_load.py [--quick] [--json] [--argilla-python "$(.ci/argilla)"]
 
 Both servers run on this machine on fresh SQLite databases, with the same prompts and answers and
 three judgements per task; 50, 100 and 200 annotators judge through the HTTP interface as the
@@ -9,11 +8,10 @@ servers' own screens do, without a pause and with one of 2 seconds (evenly 1 to 
 server, then at the other. A last pair of rounds lets 50 annotators race for the last tasks.
 Afterwards every acknowledged judgement is looked for in the database.
 
-Argilla needs an environment of its own: `python3.11 -m venv SERVER_VENV`, then SERVER_VENV/bin/pip
-install -r server-freeze.txt (beside the harness), and the program redis-server. Where the
-environment, named by --argilla-python or TANDEM_ARGILLA_PYTHON, or the harness is not there, its
-side is null and says why. Its search engine is the harness's stand-in for OpenSearch: quote ratios
-on this machine, never absolutes of Argilla in production.
+Argilla needs an environment of its own, which .ci/argilla makes, and the program redis-server.
+Where the environment, named by --argilla-python or TANDEM_TEST_ARGILLA, is not there, its side is
+null and says why. Its search engine is a stand-in for OpenSearch: quote ratios on this machine,
+never absolutes of Argilla in production.
 
 A row says: judgements_per_second (acknowledged, until the last reply), p50, p95 and p99 of
 submit-and-next, processor milliseconds of the server per judgement with its helpers apart, errors,
@@ -33,6 +31,7 @@ import os
 import platform
 import random
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -40,13 +39,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from annotating.argilla import MODE, argilla
-from annotating.crowd import Tally, work
-from annotating.side import OVERLAP, Kept, Works, read_asked
-from annotating.tandem import tandem
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "argilla")]
 
-HARNESS = Path(__file__).parents[2] / "shared/argilla/harness.py"
+import numpy as np  # noqa: E402, after the line above
+from annotating.argilla import argilla  # noqa: E402
+from annotating.crowd import Tally, work  # noqa: E402
+from annotating.side import OVERLAP, Kept, Works, read_asked  # noqa: E402
+from annotating.tandem import tandem  # noqa: E402
+
 THINKING = 2.0
 
 
@@ -75,21 +76,20 @@ def main() -> None:
     parser.add_argument(
         "--argilla-python",
         type=Path,
-        default=os.environ.get("TANDEM_ARGILLA_PYTHON"),
+        default=os.environ.get("TANDEM_TEST_ARGILLA"),
         help="interpreter of the environment that holds argilla-server",
     )
-    parser.add_argument("--harness", type=Path, default=HARNESS, help="what starts Argilla")
     options = parser.parse_args()
     rounds = QUICK if options.quick else FULL
     people = max(one.annotators for one in rounds)
-    why_not = missing(options.argilla_python, options.harness)
+    why_not = missing(options.argilla_python)
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="load-")))
         sides: list[Works] = [stack.enter_context(tandem(folder, people))]
         if why_not is None:
-            theirs = argilla(options.harness, options.argilla_python, people)
-            sides.append(stack.enter_context(theirs))
+            theirs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="argilla-")))
+            sides.append(stack.enter_context(argilla(options.argilla_python, theirs, people)))
         warm = Round(10, 0, 1, FEW)
         for side in sides:
             measure(side, warm, "warm")
@@ -103,14 +103,12 @@ def main() -> None:
     print(json.dumps(result) if options.json else json.dumps(result, indent=2))
 
 
-def missing(python: Path | None, harness: Path) -> str | None:
+def missing(python: Path | None) -> str | None:
     """Why Argilla cannot run here, or None."""
     if python is None:
-        return "no environment with argilla-server was named (TANDEM_ARGILLA_PYTHON)"
+        return "no environment with argilla-server was named (TANDEM_TEST_ARGILLA)"
     if not Path(python).exists():
         return f"there is no {python}"
-    if not harness.exists():
-        return f"there is no {harness}"
     return None if shutil.which("redis-server") else "redis-server is not installed"
 
 
@@ -179,7 +177,7 @@ def summary(rows: list[dict[str, Any]], memory: list[int]) -> dict[str, Any]:
     return {
         "benchmark": "annotation_load",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python"
-        f" {platform.python_version()}; Argilla's search engine: {MODE} stand-in",
+        f" {platform.python_version()}; Argilla's search engine: opensearch stand-in",
         "judgements_per_second": rate,
         "p95_ms": crowded["p95_ms"],
         "cpu_ms_per_judgement": steady["cpu_ms_per_judgement"],

@@ -1,14 +1,11 @@
 """Argilla's side: a genuine server 2.8, and browsers that do as its own screen.
 
-The server is started by a harness outside of this repository: a module with a context manager
-`argilla(python, mode)` that gives its address and the owner's key. Like its screen, an annotator
-reads pages of ten pending records; the counts that the screen also asks for after each judgement
-are left out, in the peer's favour.
+The server is that of the tests. Like its screen, an annotator reads pages of ten pending records;
+the counts that the screen also asks for after each judgement are left out, in the peer's favour.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 import secrets
@@ -20,37 +17,28 @@ from typing import Any
 
 import httpx
 import psutil  # type: ignore[import-untyped]
+from argilla_people import PENDING
+from genuine_server import running
 
 from annotating.browser import Browser, Unanswered
 from annotating.side import OVERLAP, Asked, Kept, Side
 
 PAGE = 10
-MODE = "opensearch"
 GRADES = (
     *("left much better", "left better", "left slightly better", "tie"),
     *("right slightly better", "right better", "right much better"),
 )
-_PENDING = {
-    "filters": {
-        "and": [
-            {
-                "type": "terms",
-                "scope": {"entity": entity, "property": "status"},
-                "values": ["pending"],
-            }
-            for entity in ("record", "response")
-        ]
-    }
-}
 
 
 @contextmanager
-def argilla(harness: Path, python: Path, people: int) -> Iterator[Argilla]:
-    """Run a server on a fresh SQLite database, with `people` in one workspace."""
+def argilla(python: Path, folder: Path, people: int) -> Iterator[Argilla]:
+    """Run a server on a fresh SQLite database in `folder`, with `people` in one workspace."""
     with (
-        _load(harness).argilla(str(python), MODE, worker=False) as (address, key),
+        running(Path(python), folder, worker=False) as genuine,
         httpx.Client(
-            base_url=f"{address}/api/v1", headers={"X-Argilla-Api-Key": key}, timeout=120
+            base_url=f"{genuine.url}/api/v1",
+            headers={"X-Argilla-Api-Key": genuine.owner_key},
+            timeout=120,
         ) as owner,
     ):
         ours = psutil.Process().children()
@@ -59,7 +47,7 @@ def argilla(harness: Path, python: Path, people: int) -> Iterator[Argilla]:
         workspace = _post(owner, "/workspaces", name="load")["id"]
         keys = [_add_person(owner, workspace, number) for number in range(people)]
         side = Side("argilla", server, helpers)
-        yield Argilla(side, owner, workspace, int(address.rpartition(":")[2]), keys)
+        yield Argilla(side, owner, workspace, genuine.port, keys)
 
 
 class Argilla:
@@ -148,7 +136,7 @@ class ArgillaDesk:
     async def fetch(self) -> bool:
         """Turn to the next page when this one is done."""
         if not self._held:
-            page = await self._browser.ask("POST", self._search, json.dumps(_PENDING).encode())
+            page = await self._browser.ask("POST", self._search, json.dumps(PENDING).encode())
             self._held.extend(item["record"]["id"] for item in json.loads(page)["items"])
         return bool(self._held)
 
@@ -176,15 +164,6 @@ class ArgillaDesk:
     def leave(self) -> None:
         """Close the connection."""
         self._browser.close()
-
-
-def _load(harness: Path) -> Any:
-    source = importlib.util.spec_from_file_location("argilla_harness", harness)
-    if source is None or source.loader is None:
-        raise ImportError(f"{harness} is no Python module")
-    module = importlib.util.module_from_spec(source)
-    source.loader.exec_module(module)
-    return module
 
 
 def _post(client: httpx.Client, path: str, **body: Any) -> dict[str, Any]:

@@ -35,16 +35,9 @@ class Person:
 
     def __init__(self, url: str, username: str) -> None:
         self.username = username
-        given = httpx.post(
-            f"{url}/api/v1/token", data={"username": username, "password": PASSWORD}, timeout=60
-        )
-        token = given.raise_for_status().json()["access_token"]
-        self.http = httpx.Client(
-            base_url=f"{url}/api/v1",
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=60,
-            limits=ALONE,
-        )
+        self.http = httpx.Client(base_url=f"{url}/api/v1", timeout=60, limits=ALONE)
+        given = self.http.post("/token", data={"username": username, "password": PASSWORD})
+        self.http.headers["Authorization"] = f"Bearer {self._said(given)['access_token']}"
         self.id = str(self._said(self.http.get("/me"))["id"])
 
     def pending(self, dataset: str, *, limit: int = 10) -> list[dict[str, Any]]:
@@ -102,16 +95,21 @@ class Team:
     owner: httpx.Client
 
     def join(self, name: str = "person") -> Person:
-        """Make an annotator and sign them in."""
-        person = self.post(
+        """Make an annotator, who belongs to this workspace, and sign them in."""
+        made = self.post(
             "/users",
             username=f"{name}-{secrets.token_hex(4)}",
             first_name=name,
             role="annotator",
             password=PASSWORD,
         )
-        self.post(f"/workspaces/{self.id}/users", user_id=person["id"])
-        return Person(self.server.url, person["username"])
+        person = Person(self.server.url, made["username"])
+        self.add(person)
+        return person
+
+    def add(self, person: Person) -> None:
+        """Let somebody from elsewhere work here, too."""
+        self.post(f"/workspaces/{self.id}/users", user_id=person.id)
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
         """Make something as the owner."""

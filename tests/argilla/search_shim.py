@@ -1,9 +1,8 @@
-"""What Argilla 2.8 asks of a search engine and osmem-server lacks; all else is passed through.
+"""The updates that Argilla 2.8 asks of a search engine and osmem-server refuses.
 
-* `POST /<index>/_update/<id>` with a script. Argilla sends three: put a response, drop a response,
-  drop a suggestion. osmem refuses scripts that write, so the document is read, changed and written
-  back here, under a lock. Any other script is refused.
-* `_search` for the nearest vectors: by brute force.
+They are `POST /<index>/_update/<id>` with a script. Argilla sends three: put a response, drop a
+response, drop a suggestion. The document is read, changed and written back here, under a lock. Any
+other script is refused; whatever else is asked is passed on. Vectors cannot be searched.
 
 Runs in the server's environment:
 
@@ -15,10 +14,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -64,12 +62,6 @@ def change(source: dict[str, Any], script: str | Mapping[str, Any]) -> None:
     source["responses"] = kept
 
 
-def likeness(one: Sequence[float], other: Sequence[float]) -> float:
-    """(1 + cosine) / 2, as OpenSearch scores `cosinesimil`; 0 for a vector of zeros."""
-    size = math.hypot(*one) * math.hypot(*other)
-    return (1 + sum(a * b for a, b in zip(one, other, strict=True)) / size) / 2 if size else 0.0
-
-
 class Shim:
     """The front of one osmem-server."""
 
@@ -93,39 +85,7 @@ class Shim:
                 if "script" in asked:
                     return await self._update(update[1], update[2], asked["script"])
                 return await self._pass_on(request, body)
-        if request.path.endswith("/_search") and b'"knn"' in body:
-            asked = json.loads(body)
-            if "knn" in asked.get("query", {}):
-                return await self._nearest(request, asked)
         return await self._pass_on(request, body)
-
-    async def _nearest(self, request: web.Request, asked: Mapping[str, Any]) -> web.Response:
-        ((name, wanted),) = asked["query"]["knn"].items()
-        clauses = [one for one in (wanted.get("filter"), asked.get("post_filter")) if one]
-        body = {
-            "query": {"bool": {"filter": [*clauses, {"exists": {"field": name}}]}},
-            "_source": [name],
-            "size": 10_000,
-        }
-        async with self._http.post(self._upstream + request.path, json=body) as reply:
-            found = await reply.json()
-            if reply.status != 200:
-                return web.json_response(found, status=reply.status)
-        hits = []
-        for hit in found["hits"]["hits"]:
-            vector = hit["_source"]
-            for part in name.split("."):
-                vector = vector[part]
-            score = likeness(vector, wanted["vector"])
-            hits.append({"_id": hit["_id"], "_index": hit["_index"], "_score": score})
-        hits.sort(key=lambda hit: -hit["_score"])
-        hits = hits[: min(int(request.query.get("size", 10)), wanted["k"])]
-        found["hits"] = {
-            "hits": hits,
-            "max_score": hits[0]["_score"] if hits else None,
-            "total": {"value": len(hits), "relation": "eq"},
-        }
-        return web.json_response(found)
 
     async def _update(
         self, index: str, document: str, script: str | Mapping[str, Any]

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from argilla_people import Person, Team
+from argilla_people import Person, Team, gather
 from genuine_server import GenuineServer
 from standardwebhooks import WebhookVerificationError
 from webhook_listener import Listener, listening
@@ -141,14 +141,23 @@ def pairs(make_pairs: Callable[..., Pairs]) -> Pairs:
     return make_pairs()
 
 
-@pytest.fixture
-def ann(team: Team) -> Person:
-    return team.join("ann")
+@pytest.fixture(scope="module")
+def ann_and_ben(argilla_server: GenuineServer) -> tuple[Person, Person]:
+    """Made once, since a password takes the server half a second."""
+    elsewhere = gather(argilla_server)
+    return elsewhere.join("ann"), elsewhere.join("ben")
 
 
 @pytest.fixture
-def ben(team: Team) -> Person:
-    return team.join("ben")
+def ann(team: Team, ann_and_ben: tuple[Person, Person]) -> Person:
+    team.add(ann_and_ben[0])
+    return ann_and_ben[0]
+
+
+@pytest.fixture
+def ben(team: Team, ann_and_ben: tuple[Person, Person]) -> Person:
+    team.add(ann_and_ben[1])
+    return ann_and_ben[1]
 
 
 @pytest.fixture
@@ -204,6 +213,15 @@ def test_sending_again_changes_records_in_place_and_keeps_what_people_said(
     (first, *_) = pairs.records()
     assert first["metadata"] == {"task": "why", "policy": "ppo"}
     assert first["responses"] == [said]
+
+
+def test_a_suggestion_can_be_taken_back(pairs: Pairs, ann: Person) -> None:
+    (why,) = pairs.fill("why")
+    ((suggested,),) = (record["suggestions"] for record in ann.pending(pairs.id))
+    pairs.team.owner.delete(
+        f"/records/{why}/suggestions", params={"ids": suggested["id"]}
+    ).raise_for_status()
+    assert [record["suggestions"] for record in ann.pending(pairs.id)] == [[]]
 
 
 def test_records_are_listed_in_the_order_they_were_sent_whatever_is_said_to_them(
@@ -372,6 +390,19 @@ def test_nobody_holds_a_place_so_more_answer_than_were_asked(
     assert [one["user_id"] for one in pairs.responses("why")] == [ann.id, ben.id]
 
 
+def test_progress_says_what_each_person_did(pairs: Pairs, ann: Person, ben: Person) -> None:
+    why, how = pairs.fill("why", "how")
+    ann.submit(why, ANSWER)
+    ben.discard(why)
+    ben.draft(how, {})
+    progress = pairs.team.get(f"/datasets/{pairs.id}/users/progress")["users"]
+    pending = {one["username"]: one["pending"] for one in progress}
+    assert pending == {
+        ann.username: {"submitted": 1, "discarded": 0, "draft": 0},
+        ben.username: {"submitted": 0, "discarded": 1, "draft": 1},
+    }
+
+
 def test_the_owner_may_learn_who_everybody_is(team: Team, ann: Person, ben: Person) -> None:
     everybody = {one["id"]: one for one in team.get("/users")["items"]}
     assert everybody[ann.id]["username"] == ann.username
@@ -383,13 +414,14 @@ def test_the_owner_may_learn_who_everybody_is(team: Team, ann: Person, ben: Pers
     assert ann.http.get("/users").status_code == 403
 
 
-def test_who_is_deleted_takes_along_what_they_said(pairs: Pairs, ann: Person, ben: Person) -> None:
+def test_who_is_deleted_takes_along_what_they_said(pairs: Pairs, ann: Person) -> None:
     (why,) = pairs.fill("why")
-    ann.submit(why, ANSWER)
-    ben.submit(why, SHORT)
+    eve = pairs.team.join("eve")
+    eve.submit(why, ANSWER)
+    ann.submit(why, SHORT)
     before = pairs.last_activity()
-    pairs.team.owner.delete(f"/users/{ann.id}").raise_for_status()
-    assert [one["user_id"] for one in pairs.responses("why")] == [ben.id]
+    pairs.team.owner.delete(f"/users/{eve.id}").raise_for_status()
+    assert [one["user_id"] for one in pairs.responses("why")] == [ann.id]
     assert pairs.last_activity() == before  # and nothing tells of it
 
 
@@ -419,6 +451,21 @@ def test_events_are_signed_and_tell_all_of_a_response(
     assert "api_key" not in created["data"]["user"]
     with pytest.raises(WebhookVerificationError):
         deliveries[0].read("c29tZWJvZHkgZWxzZQ==")
+
+
+def test_an_event_that_was_refused_comes_again_under_another_name_after_later_ones(
+    pairs: Pairs, ann: Person, listener: Listener, secret: str
+) -> None:
+    (why,) = pairs.fill("why")
+    listener.refusing = True
+    said = ann.submit(why, ANSWER)
+    listener.wait_for(1)
+    listener.refusing = False
+    ann.edit(said["id"], SHORT)
+    refused, later, again = listener.wait_for(3)  # after ten seconds
+    assert later.read(secret)["type"] == "response.updated"
+    assert again.read(secret) == refused.read(secret)
+    assert again.headers["webhook-id"] != refused.headers["webhook-id"]
 
 
 def test_the_event_kept_for_other_tests_looks_like_a_genuine_one(

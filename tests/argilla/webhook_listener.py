@@ -38,6 +38,8 @@ class Listener:
     """Keeps what arrives, in the order it arrives."""
 
     address: str
+    refusing: bool = False
+    """Whether to say that it could not be taken; it is kept all the same."""
     deliveries: list[Delivery] = field(default_factory=list)
 
     def wait_for(self, count: int) -> list[Delivery]:
@@ -55,10 +57,11 @@ def listening() -> Iterator[Listener]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            answer = 500 if listener.refusing else 200
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             listener.deliveries.append(Delivery(headers, body))
-            self.send_response(200)
+            self.send_response(answer)
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
