@@ -13,6 +13,7 @@ from app.pages.fragments import (
     ago,
     count,
     joined,
+    lines,
     notice,
     number,
     progress,
@@ -55,12 +56,7 @@ def argilla_state(visit: Visit, database: Database, environment: Mapping[str, st
         if job.kind == "argilla" and job.project == visit.project.id
     }
     if last:
-        columns = (
-            Column("Last"),
-            Column("State"),
-            Column("What came of it"),
-            Column("When", numeric=True),
-        )
+        columns = (Column("Last"), Column("State"), Column("When", numeric=True))
         rows = [_row(last[recipe], visit) for recipe in ROWS if recipe in last]
         pieces.append(table(columns, rows, caption="The last push and the last pull"))
     asked = visit.project.collecting
@@ -89,18 +85,16 @@ def outcome(job: Job) -> str:
         case JobState.DONE:
             made = job.result["datasets"]
             added, known = (sum(one[name] for one in made) for name in ("added", "known"))
-            return (
-                f"{count(added, 'record')} added, {number(known)} known, in"
-                f" {count(len(made), 'data set')} of the workspace {job.result['workspace']}."
-            )
+            there = f", {number(known)} known" if known else ""
+            return f"{count(added, 'record')} added{there}, in {count(len(made), 'data set')}."
 
 
 def _row(job: Job, visit: Visit) -> tuple[Any, ...]:
-    bar = progress(job.step, job.total, running=True) if job.total else None
+    runs = job.state is JobState.RUNNING
+    bar = progress(job.step, job.total, running=True) if runs and job.total else None
     return (
-        ROWS[job.recipe],
+        lines(ROWS[job.recipe], bar or outcome(job)),
         state_badge(job),
-        bar if bar and job.state is JobState.RUNNING else outcome(job),
         ago(job.finished or job.started or job.created, visit.now),
     )
 

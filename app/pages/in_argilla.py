@@ -62,10 +62,15 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings, environment: Mapping
         )
         with gr.Row(elem_classes="t-actions"):
             back = gr.Button("Collect in Tandem again")
-    told = html()
+    queued, told = html(), html()
 
-    def look(visit: Visit) -> Markup:
+    def state_of(visit: Visit) -> Markup:
         return argilla_state(visit, database, environment)
+
+    def look(visit: Visit) -> list[Any]:
+        with database.read() as connection:
+            busy = visit.project and _under_way(connection, visit.project.id)
+        return [state_of(visit), gr.skip() if busy else ""]
 
     def offer_places(visit: Visit) -> list[Any]:
         name = workspace_of(visit)
@@ -80,23 +85,23 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings, environment: Mapping
 
     def push_tasks(visit: Visit, typed: str, model: str | None) -> list[Any]:
         asked = {"workspace": _typed(visit.chosen(), typed), "suggest": model or ""}
-        return [_queued(visit, database, settings, "push", asked), look(visit)]
+        return [_queued(visit, database, settings, "push", asked), state_of(visit)]
 
     def pull_answers(visit: Visit) -> list[Any]:
         if not visit.chosen().collecting.argilla_workspace:
             raise TandemError("People judge this project in Tandem; push its tasks first.")
-        return [_queued(visit, database, settings, "pull", {}), look(visit)]
+        return [_queued(visit, database, settings, "pull", {}), state_of(visit)]
 
     def collect_here(visit: Visit) -> list[Any]:
         said, changed = _brought_back(database, visit.chosen())
         now = replace(visit, project=changed)
-        return [said, look(now), *_parts(now, "tandem")]
+        return [said, state_of(now), *_parts(now, "tandem")]
 
-    guard.show([page.load, timer.tick], look, [state])
+    guard.show([page.load, timer.tick], look, [state, queued])
     guard.show(page.load, offer_places, [place, workspace, suggest, there, here])
     guard.show(place.input, choose_place, [there, here, told], inputs=[place])
-    guard.do(go.click, push_tasks, [workspace, suggest], [told, state])
-    guard.do(fetch.click, pull_answers, [], [told, state])
+    guard.do(go.click, push_tasks, [workspace, suggest], [queued, state])
+    guard.do(fetch.click, pull_answers, [], [queued, state])
     guard.do(back.click, collect_here, [], [told, state, there, here])
 
 

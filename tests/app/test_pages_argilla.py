@@ -129,7 +129,7 @@ def test_the_card_tells_what_the_last_push_and_pull_came_to(
     back = pull_project(desk.database, project, now=datetime.now(UTC), **common)
     end(desk, pushes_and_pulls(desk)[0], JobState.DONE, result=back)
     text = state(desk)
-    assert "1\u2009234 records added, 36 known, in 2 data sets of the workspace spring." in text
+    assert "1\u2009234 records added, 36 known, in 2 data sets." in text
     assert "3 new judgements, 1 answers refused." in text
     assert "user u: &lt;script&gt;" in text
     assert "<script" not in text
@@ -137,10 +137,13 @@ def test_the_card_tells_what_the_last_push_and_pull_came_to(
 
 
 def test_a_push_that_failed_says_why_until_another_one_is_asked_for(desk: Desk) -> None:
-    push = desk.handler("data", "push_tasks")
+    push, look = (desk.handler("data", name) for name in ("push_tasks", "look"))
     desk.call(push, "spring", "")
+    waiting = desk.call(look)[1]
+    assert "__type__" in waiting, "what was said of the queue stays while the job waits"
     end(desk, pushes_and_pulls(desk)[0], JobState.FAILED, error="Argilla does not answer.")
-    assert "Argilla does not answer." in state(desk)
+    shown, queued, _ = desk.call(look)
+    assert ("Argilla does not answer." in shown, queued) == (True, "")
     assert "Queued." in desk.call(push, "spring", "")[0]
     assert "Argilla does not answer." not in state(desk)
 
