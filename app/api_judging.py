@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ from app.api_asking import (
     judges,
     open_study,
 )
+from app.argilla_address import argilla_address
 from app.together import Together
 from evaluation.study_plan import own_question
 from feedback import asides
@@ -207,6 +209,9 @@ def _work(found: _Handful) -> shown.Work:
         progress=found.progress,
         qualification=found.stands and shown.QualificationShown.of(found.stands),
         messages=[shown.MessageShown.of(one) for one in found.unread],
+        elsewhere=None
+        if found.voting
+        else shown.Elsewhere.of(found.project, argilla_address(os.environ)),
         completion=done if found.has_finished else None,
     )
 

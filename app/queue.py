@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from app.kinds import (
     AblationJob,
     PromptsJob,
+    PushJob,
     Registered,
     SampleJob,
     SnapshotJob,
     StudyJob,
     job_config,
 )
-from app.sources import ancestors, policy_source
+from app.sources import ancestors, policy_source, reward_folder
 from app.study_arms import complete_study
 from storage import jobs, models, projects, snapshots
 from storage.errors import InvalidOption
@@ -49,7 +50,7 @@ def enqueue(
         settings: Where models lie.
         kind: One of `app.kinds.KINDS`.
         recipe: Which recipe of that kind; "ablation", "sample" and "study" for the kinds of these
-            names.
+            names, "push" and "pull" for "argilla".
         config: Options by name; what is left out takes its default and is stored too.
         project: Whose prompts are used and whose page shows the job.
         now: When.
@@ -119,6 +120,8 @@ def complete_config(
     if isinstance(config, SampleJob):
         for name in config.policies:
             policy_source(connection, settings, name)
+    if isinstance(config, PushJob) and config.suggest:
+        reward_folder(connection, settings, config.suggest)
     return config
 
 

@@ -149,6 +149,19 @@ class Completion(BaseModel):
     url: str = Field(description="Where to go on; empty where there is nothing.")
 
 
+class Elsewhere(BaseModel):
+    """Another place where a project is judged: an Argilla server."""
+
+    workspace: str = Field(description="Where on that server.")
+    url: str | None = Field(description="Its address; null where Tandem does not know it.")
+
+    @classmethod
+    def of(cls, project: Project, url: str | None) -> Self | None:
+        """None where people judge in Tandem."""
+        workspace = project.collecting.argilla_workspace
+        return cls(workspace=workspace, url=url) if workspace else None
+
+
 class Work(BaseModel):
     """Tasks to judge next. Those held already come first."""
 
@@ -159,6 +172,10 @@ class Work(BaseModel):
     progress: ProgressShown
     qualification: QualificationShown | None = Field(description="Null where there is no round.")
     messages: list[MessageShown] = Field(description="Not read yet, the oldest first.")
+    elsewhere: Elsewhere | None = Field(
+        default=None,
+        description="Where the project is judged, if not here; tasks held already can be finished.",
+    )
     completion: Completion | None = Field(
         default=None, description="Of participants who have done everything; else null."
     )

@@ -8,6 +8,8 @@ study are told of votes and attention checks together.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from storage.database import Connection
 from storage.own_work import mixable
 from storage.participants import Quota, quota
@@ -24,9 +26,11 @@ def reached(
     if study is not None:
         mine = quota(connection, annotator, study)
         return exact if mine is None else as_participant(exact, mine)
-    if not asked.gold_rate + asked.repeat_rate:
-        return exact
-    return as_told(exact, asked, mixable=mixable(connection, project.id))
+    told = exact
+    if asked.gold_rate + asked.repeat_rate:
+        told = as_told(exact, asked, mixable=mixable(connection, project.id))
+    # Where people judge in Argilla there is nothing new to be had here.
+    return replace(told, open=exact.held) if asked.argilla_workspace else told
 
 
 def as_told(exact: Progress, asked: Collecting, *, mixable: int) -> Progress:

@@ -15,7 +15,7 @@ from app.pages.visit import Guard, Visit
 from feedback.tasks import TASKS
 from storage.database import Database
 from storage.errors import InvalidOption
-from storage.projects import set_collecting
+from storage.projects import project_named, set_collecting
 from storage.records import Collecting, Purpose
 from storage.tasks import tasks
 
@@ -68,7 +68,9 @@ def draw(guard: Guard, page: gr.Blocks) -> None:
     def save(visit: Visit, *values: Any) -> Markup:
         project = visit.chosen()
         with database.write() as connection:
-            changed = set_collecting(connection, project.id, _typed(project.collecting, values))
+            # As it is by now: a push may have taken the project to Argilla a moment ago.
+            asked = project_named(connection, project.id).collecting
+            changed = set_collecting(connection, project.id, _typed(asked, values))
         now = replace(visit, project=changed)
         told = notice("It holds for whatever is given out from now on.", "good", title="Saved.")
         return joined([told, _state(now, database)])

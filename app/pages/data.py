@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from typing import Any
 
@@ -11,7 +12,7 @@ from markupsafe import Markup
 
 from app.forms import draw_form
 from app.kinds import SampleJob
-from app.pages import collecting, coming_in, going_out, known
+from app.pages import collecting, coming_in, going_out, in_argilla, known
 from app.pages.fragments import (
     count,
     empty,
@@ -58,6 +59,8 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             _draw_project(guard, database)
     with gr.Column(elem_classes="t-card"):
         collecting.draw(guard, page)
+    with gr.Column(elem_classes="t-card"):
+        in_argilla.draw(guard, page, settings, os.environ)
     with gr.Column(elem_classes="t-card"):
         known.draw(guard, page)
     going_out.draw(guard, page, settings)

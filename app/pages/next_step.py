@@ -56,6 +56,7 @@ def next_step(standing: Standing, visit: Visit) -> tuple[str, Markup]:
     known = standing.counts
     judged = count(known["submissions"], "judgement")
     data, train, studies_page = (visit.address(page) for page in ("data", "train", "studies"))
+    elsewhere = visit.project is not None and visit.project.collecting.argilla_workspace
     # The first step that is not done yet, in the order of the loop.
     steps = [
         (
@@ -74,7 +75,9 @@ def next_step(standing: Standing, visit: Visit) -> tuple[str, Markup]:
             known["submissions"] >= FEW_JUDGEMENTS or standing.snapshots > 0,
             "Collect judgements.",
             f"{judged} so far; from about {FEW_JUDGEMENTS} on a snapshot is worth training on.",
-            ("Judge some answers", "/annotate"),
+            ("Pull the answers from Argilla", data)
+            if elsewhere
+            else ("Judge some answers", "/annotate"),
         ),
         (
             standing.snapshots > 0,

@@ -163,7 +163,9 @@ def _details(visit: Visit, database: Database) -> Markup:
         return empty(
             "No judgement yet",
             "What annotators say appears here, with how far they agree.",
-            link=("Judge some answers", "/annotate"),
+            link=("Pull the answers from Argilla", visit.address("data"))
+            if visit.project.collecting.argilla_workspace
+            else ("Judge some answers", "/annotate"),
         )
     days = _days(said.days, visit.now)
     pace = f"Median {duration(median(said.seconds))} of active time each." if said.seconds else ""

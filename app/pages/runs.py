@@ -45,6 +45,8 @@ MOST_RUNS = 200
 """The newest, beyond which a page looks for none."""
 TRAINING = ("reward", "policy", "ablation")
 """Kinds of job that are watched on the Train page."""
+TITLES = {"push": "Tasks to Argilla", "pull": "Answers from Argilla"}
+"""Of jobs whose recipe says what they do."""
 PARTS = ("train", "validation", "test")
 """A metric named `validation/loss` is a second line in the chart of `loss`."""
 
@@ -110,7 +112,7 @@ def job_title(job: Job) -> str:
         case "sample":
             return "Answers of " + ", ".join(job.config.get("policies", ()))
         case _:
-            return str(job.config.get("title") or label(job.kind))
+            return str(job.config.get("title") or TITLES.get(job.recipe) or label(job.kind))
 
 
 def state_badge(job: Job) -> Markup:
@@ -245,6 +247,8 @@ def _watch(job: Job, visit: Visit) -> Markup | str:
     """The way to where the job can be watched."""
     if job.kind in TRAINING:
         return link(job_title(job), visit.address("train", job=job.id))
+    if job.kind == "argilla":
+        return link(job_title(job), visit.address("data"))
     return job_title(job)
 
 

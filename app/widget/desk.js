@@ -26,6 +26,7 @@ export class Desk {
     this.qualification = null;
     this.messages = [];
     this.completion = null; // what a participant gets in the end
+    this.elsewhere = null; // where the project is judged, if not here
     this.trouble = ""; // why the server gives no tasks
     this.line = new Line({
       signedOut: () => this.signIn(),
@@ -76,6 +77,7 @@ export class Desk {
     this.qualification = reply.qualification ?? null;
     this.messages = reply.messages ?? [];
     this.completion = reply.completion ?? null;
+    this.elsewhere = reply.elsewhere ?? null;
     this.reach(progress);
     reply.tasks = reply.tasks.map((task) => prepare(task, project));
     if (!this.outbox) this.#open(annotator);

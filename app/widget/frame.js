@@ -21,8 +21,8 @@ export class Frame {
     this.part("pause").hidden = name === "task";
   }
 
-  // Words between tasks: [title, text], and perhaps a button.
-  pause(state, [title, text], press = null) {
+  // Words between tasks: [title, text], and perhaps a button, or the way to another place to judge in.
+  pause(state, [title, text], press = null, way = null) {
     this.state(state);
     const panel = this.part("pause");
     panel.querySelector("h2").textContent = title;
@@ -30,6 +30,9 @@ export class Frame {
     const look = this.part("look-again");
     look.hidden = !press;
     look.textContent = press === "go-on" ? say("break.over") : say("look_again");
+    const elsewhere = this.part("elsewhere");
+    elsewhere.hidden = !way;
+    elsewhere.href = way ?? "#";
   }
 
   languages(chosen) {

@@ -135,13 +135,13 @@ export class Screen {
     });
     if (resting) this.frame.pause("resting", [say("break.title"), say("break.text")], "go-on");
     if (resting || busy) return;
-    const { trouble, study, supply, completion } = desk;
+    const { trouble, study, supply, completion, elsewhere } = desk;
     // A last look for more work does not take back that everything is done.
     const filling = supply.busy && this.root.dataset.state !== "finished";
-    const known = { trouble, offline, known: outbox, filling, waiting, study, completion };
+    const known = { trouble, offline, known: outbox, filling, waiting, study, completion, elsewhere };
     const failed = qualification?.passed === false;
-    const { state, words, press } = between({ ...known, done: progress.done, failed });
-    this.frame.pause(state, words, press);
+    const { state, words, press, way } = between({ ...known, done: progress.done, failed });
+    this.frame.pause(state, words, press, way);
     complete(this.part, state === "finished" && !waiting ? completion : null);
   }
 }
