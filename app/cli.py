@@ -32,7 +32,7 @@ GROUPS = {
     "evaluate": ("evaluate:evaluate", "Measure a reward model or a file of votes."),
     "study": ("studies:study", "Compare policies in blinded studies."),
     "judge": ("judge:judge", "Let a program vote in a study."),
-    "models": ("models:models", "List and show trained models."),
+    "models": ("models:models", "List, show and export trained models."),
     "jobs": ("jobs:jobs", "List, show and cancel slow work."),
     "users": ("users:users", "Add people and say what they may do."),
     "doctor": ("serving:doctor", "Say what is installed, which device works, what fits."),

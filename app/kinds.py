@@ -9,6 +9,7 @@ is queued, and what is stored says everything that the run depends on, with the 
           the train split
 * sample  {"policies", "prompts" or the project's, "split", "limit", "keep", and how to sample}
 * ablation  {"snapshot", "kinds", "labels", "seeds", and the options of these kinds of reward model}
+* export  {"model", "push_to", and the form: "merge", "dtype", "licence"}
 * study   {"title", "policies", "question", "form", "limit", "overlap" and more, and how to sample};
           the prompts are imported ones, or those of the project that fall in the test split
 
@@ -28,6 +29,7 @@ from evaluation.study_plan import LONGEST_QUESTION, QUESTION, Form, WhenRevealin
 from feedback.participation import Participation
 from storage.errors import NotFound
 from storage.recipes import RecipeConfig, find
+from training.export_config import ExportConfig
 from training.policies import POLICIES
 from training.policies.functions import NAMES
 from training.rewards import REWARDS
@@ -224,7 +226,20 @@ class AblationJob(Ablated):
     ]
 
 
-KINDS = ("reward", "policy", "ablation", "sample", "study")
+class ExportJob(ExportConfig):
+    """Write a model for other programs, into the data directory or to the Hub."""
+
+    model: Annotated[str, Field(min_length=1, description="A registered model, by name or id")]
+    push_to: Annotated[
+        str,
+        Field(
+            max_length=200,
+            description="OWNER/NAME of a private repository on the Hub; empty: a folder here",
+        ),
+    ] = ""
+
+
+KINDS = ("reward", "policy", "ablation", "sample", "export", "study")
 
 
 def job_config(kind: str, recipe: str) -> type[RecipeConfig]:
@@ -245,6 +260,8 @@ def job_config(kind: str, recipe: str) -> type[RecipeConfig]:
             return AblationJob
         case "sample":
             return SampleJob
+        case "export":
+            return ExportJob
         case "study":
             return StudyJob
         case _:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.kinds import (
     AblationJob,
+    ExportJob,
     PromptsJob,
     Registered,
     SampleJob,
@@ -20,6 +21,7 @@ from app.kinds import (
     StudyJob,
     job_config,
 )
+from app.model_export import complete_export
 from app.sources import ancestors, policy_source
 from app.study_arms import complete_study
 from storage import jobs, models, projects, snapshots
@@ -48,8 +50,8 @@ def enqueue(
         database: Where jobs are kept.
         settings: Where models lie.
         kind: One of `app.kinds.KINDS`.
-        recipe: Which recipe of that kind; "ablation", "sample" and "study" for the kinds of these
-            names.
+        recipe: Which recipe of that kind; "ablation", "sample", "export" and "study" for the kinds
+            of these names.
         config: Options by name; what is left out takes its default and is stored too.
         project: Whose prompts are used and whose page shows the job.
         now: When.
@@ -110,6 +112,8 @@ def complete_config(
         rows = {name: snapshot.rows[f"{name}/{Split.TRAIN}"] for name in ("comparisons", "ratings")}
         config.check_enough(**rows)
         return config.model_copy(update={"snapshot": snapshot.id})
+    if isinstance(config, ExportJob):
+        return complete_export(connection, settings, config)
     if project is not None:
         projects.project_named(connection, project)
     elif not (isinstance(config, SampleJob) and config.prompts):

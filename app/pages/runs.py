@@ -109,6 +109,8 @@ def job_title(job: Job) -> str:
             return "Ablation of " + ", ".join(job.config.get("kinds", ()))
         case "sample":
             return "Answers of " + ", ".join(job.config.get("policies", ()))
+        case "export":
+            return f"Export of {job.config.get('model')}"
         case _:
             return str(job.config.get("title") or label(job.kind))
 
