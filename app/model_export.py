@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,6 +102,9 @@ def perform_export(
         TandemError: As `export_model_to` and `push_model`.
     """
     if config.push_to:
+        scratch = folder / "push"
+        shutil.rmtree(scratch, ignore_errors=True)  # of a try that was killed
+        scratch.mkdir()
         done, address = push_model(
             model,
             config,
@@ -108,7 +112,7 @@ def perform_export(
             public=False,
             confirm=lambda _: False,
             progress=progress,
-            scratch=folder,
+            scratch=scratch,
         )
         return {"model": model.name, "place": address, **told(done)}
     form = "-".join(filter(None, [model.name, FORMS[config.merge], config.dtype]))

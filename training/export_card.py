@@ -250,8 +250,7 @@ model = AutoModelForSequenceClassification.from_pretrained(name, dtype=torch.flo
     + _MESSAGES
     + """\
 {text}
-calibration = model.config.reward_calibration
-standardised = (reward - calibration["mean"]) / calibration["std"]
+standardised = (reward - model.config.mean) / model.config.std
 ```"""
 )
 

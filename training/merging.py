@@ -106,7 +106,7 @@ def merge_reward(
     settings.id2label, settings.label2id = {0: "reward"}, {"reward": 0}
     # Else pipelines, and vLLM, would give the logistic function of the reward.
     settings.problem_type = "regression"
-    settings.reward_calibration = {"mean": scale.mean, "std": scale.std}
+    settings.mean, settings.std = scale.mean, scale.std  # where OpenRLHF looks for them
     rows = _rows(tokenizer)
     ends = end_at_answer(tokenizer)
     progress.report(2, total=STEPS, message="writing the weights")
