@@ -33,7 +33,7 @@ GROUPS = {
     "study": ("studies:study", "Compare policies in blinded studies."),
     "judge": ("judge:judge", "Let a program vote in a study."),
     "argilla": ("argilla:argilla", "Let people judge in Argilla, and bring it back."),
-    "models": ("models:models", "List and show trained models."),
+    "models": ("models:models", "List, show and export trained models."),
     "jobs": ("jobs:jobs", "List, show and cancel slow work."),
     "users": ("users:users", "Add people and say what they may do."),
     "doctor": ("serving:doctor", "Say what is installed, which device works, what fits."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -11,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage.errors import InvalidOption, NotAllowed, ServiceFailed, StorageFailed
+from app.hub import check_destination, send
+from storage.errors import InvalidOption, StorageFailed
 
 if TYPE_CHECKING:
     from feedback.exporters.card import Background
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 AGREEMENT_FROM = 10_000
 """Judgements that the agreement in a card is worked out from at most."""
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 def export_to(
@@ -109,18 +108,9 @@ def push_to_hub(
         ServiceFailed: The Hub does not answer, or is not to be asked (HF_HUB_OFFLINE).
         NotFound, TooLittleData, StorageFailed: As `feedback.exporters.export`.
     """
-    from huggingface_hub import HfApi, is_offline_mode
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-
     from feedback.exporters import export
 
-    if not HUB_NAME.fullmatch(name) or ".." in name or "--" in name:
-        raise InvalidOption("push-to-hub", "write OWNER/NAME", name)
-    if is_offline_mode():
-        raise ServiceFailed(
-            "The Hub is not asked, because HF_HUB_OFFLINE is set; unset it, or name a folder with"
-            " --output."
-        )
+    check_destination(name, "dataset", option="push-to-hub")
     with tempfile.TemporaryDirectory(prefix="tandem-export-") as scratch:
         folder = Path(scratch) / "export"
         # Written first: nobody needs to be asked about an export that does not come about.
@@ -133,57 +123,19 @@ def push_to_hub(
             background=background(database, project),
             now=now,
         )
-        question = (
-            f"Everybody will be able to read {sum(report.rows.values())} rows of the project"
-            f" {project.name!r} at {name}, and what was published cannot be called back. Go on?"
+        address = send(
+            folder,
+            kind="dataset",
+            name=name,
+            option="push-to-hub",
+            public=public,
+            question=f"Everybody will be able to read {sum(report.rows.values())} rows of the"
+            f" project {project.name!r} at {name}, and what was published cannot be called back."
+            " Go on?",
+            confirm=confirm,
+            message=f"Export of {format_name} by Tandem",
         )
-        if public and not confirm(question):
-            raise NotAllowed("Nothing was published.")
-        hub = HfApi()
-        try:
-            try:
-                found = hub.dataset_info(name)
-            except RepositoryNotFoundError:
-                hub.create_repo(name, repo_type="dataset", private=not public)
-            else:
-                # Not exist_ok: it would leave a public data set public.
-                if bool(found.private) is public:
-                    raise InvalidOption(
-                        "push-to-hub",
-                        f"this data set is there and {'private' if public else 'public'}; change"
-                        " that on its page, or name another",
-                        name,
-                    )
-                if "tandem" not in (found.tags or ()):
-                    raise InvalidOption(
-                        "push-to-hub",
-                        "this data set is there and no export of Tandem, whose files would be"
-                        " removed; name another",
-                        name,
-                    )
-            hub.upload_folder(
-                repo_id=name,
-                repo_type="dataset",
-                folder_path=folder,
-                # What an earlier export left would else be taken for a part of this one.
-                delete_patterns="*",
-                commit_message=f"Export of {format_name} by Tandem",
-            )
-        except HfHubHTTPError as error:
-            raise _refused(error, name) from error
-        except OSError as error:
-            raise ServiceFailed(
-                f"The Hub does not answer ({type(error).__name__}); try again, or name a folder"
-                " with --output and upload that."
-            ) from error
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] not in ("httpx", "httpcore"):
-                raise
-            raise ServiceFailed(
-                f"The Hub does not answer ({type(error).__name__}); try again, or name a folder"
-                " with --output and upload that."
-            ) from error
-    return report, f"https://huggingface.co/datasets/{name}"
+    return report, address
 
 
 def background(database: Database, project: Project) -> Background:
@@ -259,15 +211,3 @@ def _put(report: ExportReport, address: str) -> None:
             f"{address} could not be written ({error}); what is there of it has no README.md and is"
             " not whole."
         ) from error
-
-
-def _refused(error: Any, name: str) -> Exception:
-    """What the Hub said, as one of our errors."""
-    status = getattr(error.response, "status_code", None)
-    if status in (401, 403, 404):
-        return NotAllowed(
-            f"The Hub does not let this account write to {name}; sign in with `hf auth login` or"
-            " set HF_TOKEN to a token that may write."
-        )
-    said = str(error).splitlines()[0].rstrip(".")
-    return ServiceFailed(f"The Hub refused ({said}); try again later.")

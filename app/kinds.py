@@ -10,6 +10,7 @@ is queued, and what is stored says everything that the run depends on, with the 
 * sample  {"policies", "prompts" or the project's, "split", "limit", "keep", and how to sample}
 * ablation  {"snapshot", "kinds", "labels", "seeds", and the options of these kinds of reward model}
 * argilla  {"workspace", "suggest"} to push the project's tasks there, nothing to pull from there
+* export  {"model", "push_to", and the form: "merge", "dtype", "licence"}
 * study   {"title", "policies", "question", "form", "limit", "overlap" and more, and how to sample};
           the prompts are imported ones, or those of the project that fall in the test split
 
@@ -29,6 +30,7 @@ from evaluation.study_plan import LONGEST_QUESTION, QUESTION, Form, WhenRevealin
 from feedback.participation import Participation
 from storage.errors import NotFound
 from storage.recipes import RecipeConfig, find
+from training.export_config import ExportConfig
 from training.policies import POLICIES
 from training.policies.functions import NAMES
 from training.rewards import REWARDS
@@ -225,6 +227,19 @@ class AblationJob(Ablated):
     ]
 
 
+class ExportJob(ExportConfig):
+    """Write a model for other programs, into the data directory or to the Hub."""
+
+    model: Annotated[str, Field(min_length=1, description="A registered model, by name or id")]
+    push_to: Annotated[
+        str,
+        Field(
+            max_length=200,
+            description="OWNER/NAME of a private repository on the Hub; empty: a folder here",
+        ),
+    ] = ""
+
+
 class PushJob(RecipeConfig):
     """Bring a project's open tasks to Argilla."""
 
@@ -249,7 +264,7 @@ class PullJob(RecipeConfig):
 
 
 ARGILLA: dict[str, type[RecipeConfig]] = {"push": PushJob, "pull": PullJob}
-KINDS = ("reward", "policy", "ablation", "sample", "study", "argilla")
+KINDS = ("reward", "policy", "ablation", "sample", "export", "study", "argilla")
 
 
 def job_config(kind: str, recipe: str) -> type[RecipeConfig]:
@@ -272,6 +287,8 @@ def job_config(kind: str, recipe: str) -> type[RecipeConfig]:
             return SampleJob
         case "argilla" if recipe in ARGILLA:
             return ARGILLA[recipe]
+        case "export":
+            return ExportJob
         case "study":
             return StudyJob
         case _:

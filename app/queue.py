@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.kinds import (
     AblationJob,
+    ExportJob,
     PromptsJob,
     PushJob,
     Registered,
@@ -21,6 +22,7 @@ from app.kinds import (
     StudyJob,
     job_config,
 )
+from app.model_export import complete_export
 from app.sources import ancestors, policy_source, reward_folder
 from app.study_arms import complete_study
 from storage import jobs, models, projects, snapshots
@@ -49,8 +51,8 @@ def enqueue(
         database: Where jobs are kept.
         settings: Where models lie.
         kind: One of `app.kinds.KINDS`.
-        recipe: Which recipe of that kind; "ablation", "sample" and "study" for the kinds of these
-            names, "push" and "pull" for "argilla".
+        recipe: Which recipe of that kind; "ablation", "sample", "export" and "study" for the kinds
+            of these names, "push" and "pull" for "argilla".
         config: Options by name; what is left out takes its default and is stored too.
         project: Whose prompts are used and whose page shows the job.
         now: When.
@@ -111,6 +113,8 @@ def complete_config(
         rows = {name: snapshot.rows[f"{name}/{Split.TRAIN}"] for name in ("comparisons", "ratings")}
         config.check_enough(**rows)
         return config.model_copy(update={"snapshot": snapshot.id})
+    if isinstance(config, ExportJob):
+        return complete_export(connection, settings, config)
     if project is not None:
         projects.project_named(connection, project)
     elif not (isinstance(config, SampleJob) and config.prompts):

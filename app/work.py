@@ -24,6 +24,7 @@ from app.answering import (
 )
 from app.kinds import (
     AblationJob,
+    ExportJob,
     PromptsJob,
     PullJob,
     PushJob,
@@ -33,6 +34,7 @@ from app.kinds import (
     StudyJob,
     job_config,
 )
+from app.model_export import perform_export, registered_exportable
 from app.progress import utc_now
 from app.runs import frozen_prompts, publish, train_policy, train_reward
 from app.sources import ancestors
@@ -98,7 +100,7 @@ def perform(
         What it made, as JSON: {"model": name, "metrics": ...} for reward and policy, or for a sweep
         {"models": [name, ...], "metrics": {name: ...}}; {"answers": [...]} or {"prompts", "file",
         "new_responses", "tasks"} for sample, {"study": id, "code"} for study, {"file": report,
-        "ablation": what it says} for ablation.
+        "ablation": what it says} for ablation, {"model", "folder" or "place", ...} for export.
 
     Raises:
         TandemError: What a person can mend, in one sentence.
@@ -114,6 +116,8 @@ def perform(
         return _ablation(work, config, output=output)
     if isinstance(config, PushJob | PullJob):
         return _argilla(work, config)
+    if isinstance(config, ExportJob):
+        return _export(work, config)
     return _train(work, cast("Registered", config), recorded=recorded, output=output)
 
 
@@ -307,6 +311,14 @@ def _ablation(work: Work, config: AblationJob, *, output: Path | None) -> dict[s
         deliver(work.folder, output)
     folder = output or Path("jobs", work.job.id)
     return {"file": str(folder / REPORT), "ablation": said}
+
+
+def _export(work: Work, config: ExportJob) -> dict[str, Any]:
+    with work.database.read() as connection:
+        model = registered_exportable(connection, work.settings, config.model)
+    return perform_export(
+        model, config, settings=work.settings, folder=work.folder, progress=work.progress
+    )
 
 
 def _sample(work: Work, config: SampleJob) -> dict[str, Any]:

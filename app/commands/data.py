@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from app.commands.home import DEFAULT_PROJECT, AsJson, InHome, ProjectName, project_called
-from app.commands.output import note, tell, tell_json, tell_table
+from app.commands.output import agreed, tell, tell_json, tell_table
 
 snapshot = App(name="snapshot", help="Freeze judgements so that models can be trained on them.")
 
@@ -156,7 +156,7 @@ def export(
                 format_name,
                 name=push_to_hub,
                 public=public,
-                confirm=lambda question: yes or _agreed(question),
+                confirm=lambda question: yes or agreed(question),
                 options=options,
                 now=utc_now(),
             )
@@ -178,17 +178,6 @@ def export(
         )
     else:
         tell(report.sentence(place))
-
-
-def _agreed(question: str) -> bool:
-    """Ask on the terminal; where there is none, the answer is no."""
-    import sys
-
-    if not sys.stdin.isatty():
-        note("Publishing asks for a yes on the terminal; without one, add --yes.")
-        return False
-    note(f"{question} [yes/no]")
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 @snapshot.command

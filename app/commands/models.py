@@ -18,7 +18,17 @@ from storage.errors import InvalidOption
 if TYPE_CHECKING:
     from storage.records import Model
 
-models = App(name="models", help="List and show trained models.")
+models = App(name="models", help="List, show and export trained models.")
+models.command(
+    "app.commands.model_export:export",
+    name="export",
+    help="Write a model as a folder that other programs open without Tandem.",
+)
+models.command(
+    "app.commands.model_export:push",
+    name="push",
+    help="Write a model with its card into a repository on the Hugging Face Hub.",
+)
 
 
 @models.command(name="list")

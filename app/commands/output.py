@@ -37,6 +37,15 @@ def tell_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empt
         tell("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def agreed(question: str) -> bool:
+    """Ask on the terminal; where there is none, the answer is no."""
+    if not sys.stdin.isatty():
+        note("Publishing asks for a yes on the terminal; without one, add --yes.")
+        return False
+    note(f"{question} [yes/no]")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def written_estimate(estimate: Mapping[str, Any] | None) -> str:
     """An estimate as `evaluation` writes it, in one cell: 0.73 [0.68, 0.78]."""
     if estimate is None:

@@ -11,7 +11,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from app.forms import label
-from app.pages import try_it
+from app.pages import model_out, try_it
 from app.pages.fragments import (
     Cell,
     Column,
@@ -41,6 +41,7 @@ from app.pages.model_card import (
     numbers,
     summary,
 )
+from app.pages.model_out import chosen_model
 from app.pages.policy_table import policies_compared
 from app.pages.run_health import health_of_model
 from app.pages.runs import CURVES, MOST_RUNS, metric_title, split_name
@@ -74,7 +75,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         with database.read() as connection:
             known = models.models(connection)
             runs = {one.id: one for one in jobs.jobs(connection, limit=MOST_RUNS)}
-        chosen = _chosen(visit, known)
+        chosen = chosen_model(visit, known)
         rewards = [one for one in known if one.purpose == "reward"]
         alike = comparable(rewards, chosen)
         return [
@@ -89,6 +90,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
 
     places = [card, shown, *first, doubted, *further, rest]
     guard.show(page.load, show, [banner, listed, policies, compared, picture, *places])
+    model_out.draw(guard, page, settings)
     try_it.draw(guard, page, settings)
 
 
@@ -100,12 +102,6 @@ def _place(name: str) -> gr.Plot:
 def _drawn(figure: Any) -> Any:
     """Put a figure in its place; without one the place is hidden."""
     return gr.update(value=figure, visible=figure is not None)
-
-
-def _chosen(visit: Visit, known: Sequence[Model]) -> Model | None:
-    """The model in the address; without one, the newest."""
-    wanted = visit.query.get("model")
-    return next((model for model in known if model.name == wanted), known[0] if known else None)
 
 
 def _table(known: Sequence[Model], visit: Visit, chosen: Model | None) -> Markup:

@@ -109,8 +109,9 @@ def job_title(job: Job) -> str:
             return f"Policy with {label(job.recipe)}"
         case "ablation":
             return "Ablation of " + ", ".join(job.config.get("kinds", ()))
-        case "sample":
-            return "Answers of " + ", ".join(job.config.get("policies", ()))
+        case "sample" | "export":
+            what = "Answers" if job.kind == "sample" else "Export"
+            return f"{what} of " + ", ".join(job.config.get("policies", [job.config.get("model")]))
         case _:
             return str(job.config.get("title") or TITLES.get(job.recipe) or label(job.kind))
 

@@ -249,9 +249,9 @@ def test_the_card_tells_agreement_with_its_interval_and_where_the_rows_are_from(
 def test_publishing_takes_a_yes_from_a_terminal(
     monkeypatch: pytest.MonkeyPatch, typed: str, terminal: bool, agreed: bool
 ) -> None:
-    from app.commands.data import _agreed
+    from app.commands import output
 
     keyboard = io.StringIO(typed)
     monkeypatch.setattr(keyboard, "isatty", lambda: terminal)
     monkeypatch.setattr("sys.stdin", keyboard)
-    assert _agreed("Publish?") is agreed
+    assert output.agreed("Publish?") is agreed

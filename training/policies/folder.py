@@ -78,13 +78,14 @@ def record_comparison(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     described["metrics"] = {**described["metrics"], "against_start": card}
     readme = folder / "README.md"
     told = readme.read_text(encoding="utf-8").split(COMPARED)[0].rstrip()
-    write_text(readme, f"{told}\n\n{COMPARED}\n\n{_compared(card)}\n")
+    write_text(readme, f"{told}\n\n{COMPARED}\n\n{compared(card)}\n")
     # Last, because by it a run that was killed sees what is done.
     write_text(record, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
     return described
 
 
-def _compared(card: Mapping[str, Any]) -> str:
+def compared(card: Mapping[str, Any]) -> str:
+    """What `record_comparison` adds to the model card, below its heading."""
     if "refused" in card:
         return f"Not compared: {card['refused']}"
     rows = [
