@@ -6,7 +6,8 @@ A job may be killed at any moment and performed again, so each looks first at wh
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +20,14 @@ from app.answering import (
     answer_lines,
     answers_of,
     keep_answers,
-    policy_sources,
     project_prompts,
+    shown_texts,
 )
+from app.given import Given, endings
+from app.kept_answers import forget_answers
 from app.kinds import (
     AblationJob,
+    Answering,
     PromptsJob,
     Registered,
     SampleJob,
@@ -31,10 +35,10 @@ from app.kinds import (
     StudyJob,
     job_config,
 )
-from app.progress import utc_now
+from app.progress import OfMany, utc_now
 from app.runs import frozen_prompts, publish, train_policy, train_reward
 from app.sources import ancestors
-from app.study_arms import origins_of, study_answers, study_prompts
+from app.study_arms import origins_of, study_prompts
 from storage import files, models, projects, snapshots
 from storage import prompts as stored
 from storage.errors import NotFound
@@ -95,8 +99,8 @@ def perform(
     Returns:
         What it made, as JSON: {"model": name, "metrics": ...} for reward and policy, or for a sweep
         {"models": [name, ...], "metrics": {name: ...}}; {"answers": [...]} or {"prompts", "file",
-        "new_responses", "tasks"} for sample, {"study": id, "code"} for study, {"file": report,
-        "ablation": what it says} for ablation.
+        "endings", "new_responses", "tasks"} for sample, {"study": id, "code"} for study, {"file":
+        report, "ablation": what it says} for ablation.
 
     Raises:
         TandemError: What a person can mend, in one sentence.
@@ -105,12 +109,20 @@ def perform(
     work = Work(job=job, database=database, settings=settings, progress=progress, now=now)
     config = job_config(job.kind, job.recipe).read(job.config)
     if isinstance(config, SampleJob):
-        return _sample(work, config)
+        return _sample(work, config, recorded=recorded)
     if isinstance(config, StudyJob):
         return _study(work, config, recorded=recorded)
     if isinstance(config, AblationJob):
         return _ablation(work, config, output=output)
     return _train(work, cast("Registered", config), recorded=recorded, output=output)
+
+
+def forget(job: Job, settings: Settings) -> None:
+    """Let go of what only a job that is not done needs, in order to go on."""
+    shutil.rmtree(settings.folder("jobs", job.id) / "checkpoints", ignore_errors=True)
+    config = job_config(job.kind, job.recipe).read(job.config)
+    if isinstance(config, Answering):
+        forget_answers(settings, config)
 
 
 def _train(
@@ -137,7 +149,7 @@ def _sweep(work: Work, config: PromptsJob) -> dict[str, Any]:
         one = replace(
             work,
             job=replace(work.job, config=part.model_dump(mode="json")),
-            progress=_OfMany(work.progress, part.name, number, len(parts)),
+            progress=OfMany(work.progress, part.name, number, len(parts)),
             part=part.name,
         )
         made.append(_train(one, part, recorded=True, output=None))
@@ -145,38 +157,6 @@ def _sweep(work: Work, config: PromptsJob) -> dict[str, Any]:
         "models": [one["model"] for one in made],
         "metrics": {one["model"]: one["metrics"] for one in made},
     }
-
-
-@dataclass(frozen=True, slots=True)
-class _OfMany:
-    """Progress of one of several runs that follow each other, as that of all."""
-
-    progress: Progress
-    name: str
-    number: int
-    """Of the run, from 0."""
-    runs: int
-
-    def report(
-        self,
-        step: int,
-        metrics: Mapping[str, float] | None = None,
-        *,
-        total: int | None = None,
-        message: str | None = None,
-    ) -> None:
-        """Say it with the steps of the runs before."""
-        before = self.number * total if total else 0
-        self.progress.report(
-            before + step,
-            metrics,
-            total=self.runs * total if total else None,
-            message=f"{self.name}: {message}" if message else self.name,
-        )
-
-    def log(self, line: str) -> None:
-        """Say it with the name of the run."""
-        self.progress.log(f"{self.name}: {line}")
 
 
 def _made_before(work: Work, name: str) -> Model | None:
@@ -305,12 +285,10 @@ def _ablation(work: Work, config: AblationJob, *, output: Path | None) -> dict[s
     return {"file": str(folder / REPORT), "ablation": said}
 
 
-def _sample(work: Work, config: SampleJob) -> dict[str, Any]:
-    sources = policy_sources(config.policies, work.database, work.settings)
-    options: dict[str, Any] = {"progress": work.progress, "device": work.settings.device}
+def _sample(work: Work, config: SampleJob, *, recorded: bool) -> dict[str, Any]:
     if config.prompts:
         given = [as_messages(prompt) for prompt in config.prompts]
-        answers = answers_of(sources, given, config, **options)
+        answers = _answers(work, config, given, recorded=recorded)
         return {
             "answers": [
                 {
@@ -318,7 +296,7 @@ def _sample(work: Work, config: SampleJob) -> dict[str, Any]:
                     "prompt": number,
                     "text": answer.text,
                     "tokens": answer.tokens,
-                    "finished": answer.finished,
+                    "finished": not answer.is_cut,
                 }
                 for policy, texts in answers.items()
                 for number, answer in enumerate(texts)
@@ -327,12 +305,31 @@ def _sample(work: Work, config: SampleJob) -> dict[str, Any]:
     split = None if config.split == "all" else Split(config.split)
     prompts = project_prompts(work.database, work.project, split)[: config.limit]
     conversations = [prompt.messages for prompt in prompts]
-    answers = answers_of(sources, conversations, config, **options)
-    files.write_text(work.folder / "answers.jsonl", answer_lines(conversations, answers))
-    result = {"prompts": len(prompts), "file": f"jobs/{work.job.id}/answers.jsonl"}
+    answers = _answers(work, config, conversations, recorded=recorded)
+    files.write_text(work.folder / "answers.jsonl", answer_lines(conversations, answers, config))
+    result: dict[str, Any] = {
+        "prompts": len(prompts),
+        "file": f"jobs/{work.job.id}/answers.jsonl",
+        "endings": {policy: endings(given) for policy, given in answers.items()},
+    }
     if config.keep:
         result |= keep_answers(work.database, work.project, prompts, answers, config)
     return result
+
+
+def _answers(
+    work: Work, config: Answering, prompts: Sequence[Sequence[Message]], *, recorded: bool
+) -> dict[str, list[Given]]:
+    return answers_of(
+        config,
+        prompts,
+        database=work.database,
+        settings=work.settings,
+        progress=work.progress,
+        environment=os.environ,
+        # In the foreground the keys are those of whoever asks; a worker's belong to others.
+        bound=recorded,
+    )
 
 
 def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:
@@ -343,16 +340,9 @@ def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:
         project = projects.project_named(connection, work.project)
         origins = origins_of(connection, config)
     prompts = study_prompts(work.database, work.settings, work.project, config)
-    answers = study_answers(
-        config,
-        prompts,
-        database=work.database,
-        settings=work.settings,
-        progress=work.progress,
-        environment=os.environ,
-        # In the foreground the keys are those of whoever asks; a worker's belong to others.
-        bound=recorded,
-    )
+    conversations = [prompt.messages for prompt in prompts]
+    given = _answers(work, config, conversations, recorded=recorded)
+    answers = shown_texts({arm: [one.text for one in texts] for arm, texts in given.items()})
     with work.database.write() as connection:
         stored.add_prompts(connection, prompts)  # those of a file are new to the project
     study = open_study(
