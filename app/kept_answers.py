@@ -10,15 +10,17 @@ it wrote leaves half a line at the end, which is cut off.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from io import FileIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from app.arms import EndpointArm, read_arm
 from app.given import Given
@@ -40,7 +42,7 @@ ASKED_WITH = ("max_new_tokens", "temperature", "top_p", "seed")
 class KeptAnswers:
     """The answers to one way of asking. Threads may share it."""
 
-    def __init__(self, file: IO[bytes], known: dict[str, Given]) -> None:
+    def __init__(self, file: FileIO, known: dict[str, Given]) -> None:
         self._file = file
         self._known = known
         self._turn = threading.Lock()
@@ -66,11 +68,14 @@ class KeptAnswers:
         named = _named(conversation)
         line = json.dumps({"prompt": named, **asdict(answer)}, ensure_ascii=True) + "\n"
         with self._turn:
+            before = self._file.seek(0, os.SEEK_END)
             try:
-                self._file.write(line.encode())
-                self._file.flush()
+                if self._file.write(line.encode()) < len(line):
+                    raise OSError(errno.ENOSPC, "the disk is full")
                 os.fsync(self._file.fileno())
             except OSError as error:
+                with suppress(OSError):
+                    self._file.truncate(before)  # nothing follows half a line
                 raise StorageFailed(
                     f"An answer could not be kept: {error.strerror or error}. Free some space, and"
                     " start the job again; it asks only for what is missing."
@@ -97,7 +102,7 @@ def kept_answers(
     """
     place = place_of(settings, arm, config)
     try:
-        file = place.open("a+b")
+        file = place.open("a+b", buffering=0)
         bring_to_disk(place.parent)
     except OSError as error:
         raise StorageFailed(f"{place} cannot be written: {error.strerror or error}.") from error
@@ -121,7 +126,7 @@ def forget_answers(settings: Settings, config: Answering) -> None:
             place_of(settings, arm, config).unlink(missing_ok=True)
 
 
-def _read(file: IO[bytes], place: Path) -> dict[str, Given]:
+def _read(file: FileIO, place: Path) -> dict[str, Given]:
     file.seek(0)
     text = file.read()
     whole = text.rfind(b"\n") + 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -99,8 +99,8 @@ def perform(
     Returns:
         What it made, as JSON: {"model": name, "metrics": ...} for reward and policy, or for a sweep
         {"models": [name, ...], "metrics": {name: ...}}; {"answers": [...]} or {"prompts", "file",
-        "endings", "new_responses", "tasks"} for sample, {"study": id, "code"} for study, {"file":
-        report, "ablation": what it says} for ablation.
+        "endings", "new_responses", "tasks"} for sample, {"study", "code", "endings"} for study,
+        {"file": report, "ablation": what it says} for ablation.
 
     Raises:
         TandemError: What a person can mend, in one sentence.
@@ -310,7 +310,7 @@ def _sample(work: Work, config: SampleJob, *, recorded: bool) -> dict[str, Any]:
     result: dict[str, Any] = {
         "prompts": len(prompts),
         "file": f"jobs/{work.job.id}/answers.jsonl",
-        "endings": {policy: endings(given) for policy, given in answers.items()},
+        "endings": _endings(answers),
     }
     if config.keep:
         result |= keep_answers(work.database, work.project, prompts, answers, config)
@@ -330,6 +330,10 @@ def _answers(
         # In the foreground the keys are those of whoever asks; a worker's belong to others.
         bound=recorded,
     )
+
+
+def _endings(answers: Mapping[str, Sequence[Given]]) -> dict[str, dict[str, int]]:
+    return {policy: endings(given) for policy, given in answers.items()}
 
 
 def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:
@@ -362,4 +366,4 @@ def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:
         origins=origins,
         participation=Participation.among(config),
     )
-    return {"study": study.id, "code": study.code}
+    return {"study": study.id, "code": study.code, "endings": _endings(given)}

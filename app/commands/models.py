@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -130,6 +131,8 @@ def _sample(
         raise InvalidOption("queue", "the worker answers a project's prompts", "--queue")
     if not queue and output is None and not typed.get("keep"):
         raise InvalidOption("output", "name a file for the answers, or --keep them", None)
+    if output is not None:
+        _refuse_unwritable(output)
     with home.open() as (settings, database):
         typed["policies"] = named_answers(settings, typed["policies"])
         config = read_options(SampleJob, typed)
@@ -155,6 +158,15 @@ def _sample(
         tell_json(result)
     else:
         _tell_sampled(result)
+
+
+def _refuse_unwritable(output: Path) -> None:
+    """Refuse a place for answers before anybody is paid for them."""
+    there = next(folder for folder in output.absolute().parents if folder.exists())
+    if output.is_dir() or not (there.is_dir() and os.access(there, os.W_OK)):
+        raise InvalidOption(
+            "output", "it is a folder, or lies where you may not write; name a file", str(output)
+        )
 
 
 def _sample_here(

@@ -16,7 +16,7 @@ from openai_server import FakeServer, echo, openai_server
 
 from app.cli import main
 from app.kinds import SampleJob
-from storage import models
+from storage import jobs, models
 from storage.database import Database
 from storage.projects import ensure_project
 from storage.prompts import add_prompts, responses
@@ -184,6 +184,29 @@ def test_answers_that_were_written_are_read_by_import(
     tandem(line)
     told = tandem(["tandem", "import", "answers.jsonl", "--project", "next"])
     assert (told["prompts"], told["responses"]) == (2, 2)
+
+
+def test_a_worker_gets_what_a_file_held_and_no_path(
+    home: tuple[Path, Database], tandem: Callable[[list[str]], dict[str, Any]]
+) -> None:
+    (line,) = [one for one in SAMPLES if any(token.startswith("file:") for token in one)]
+    told = tandem([*line[:-2], "--keep", "--queue"])
+    assert told["state"] == "queued"
+    with home[1].read() as connection:
+        (written,) = jobs.job(connection, told["job"]).config["policies"]
+    assert re.fullmatch("answers:gpt-4@[0-9a-f]{16}", written)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anybody_is_paid(
+    home: tuple[Path, Database],
+    server: FakeServer,
+    tandem: Callable[[list[str]], dict[str, Any]],
+) -> None:
+    line = f"tandem sample --policies {server.arm()} --output"
+    for place in ("my-policy", "gpt-4.jsonl/answers.jsonl"):
+        with pytest.raises(AssertionError, match="lies where you may not write"):
+            tandem([*line.split(), place])
+    assert server.asked == []
 
 
 def test_the_page_says_what_the_defaults_are() -> None:

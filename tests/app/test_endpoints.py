@@ -5,6 +5,7 @@ The server is a real one on this machine, so what counts is what it was asked.
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
@@ -23,7 +24,7 @@ from app.given import Given, endings
 from app.kept_answers import kept_answers, place_of
 from app.pace import Pace, Stopped
 from evaluation.endpoint import Endpoint
-from storage.errors import InvalidData, InvalidOption, JobCancelled, ServiceFailed
+from storage.errors import InvalidData, InvalidOption, JobCancelled, ServiceFailed, StorageFailed
 from storage.recipes import Silent
 from storage.records import Message, as_messages
 from storage.settings import Settings
@@ -383,6 +384,28 @@ def test_half_a_line_of_a_killed_process_is_asked_for_again(
         assert [one.text for one in ask(3, ONE)] == [f"Answer to Question {n}?" for n in range(3)]
         assert server.questions == ["Question 2?"]
         assert place.read_bytes() == whole
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_line(
+    server: FakeServer,
+    settings: Settings,
+    ask: Callable[..., list[Given]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ask(1, ONE)
+    place = place_of(settings, the_arm(server), CONFIG)
+    whole = place.read_bytes()
+    with monkeypatch.context() as full:
+
+        def refuse(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        full.setattr("app.kept_answers.os.fsync", refuse)
+        full.setattr("app.kept_answers.bring_to_disk", lambda _: None)
+        with pytest.raises(StorageFailed, match="could not be kept: No space left"):
+            ask(2, ONE)
+    assert place.read_bytes() == whole
+    assert len(ask(2, ONE)) == 2
 
 
 def test_a_file_that_holds_something_else_is_refused_with_its_line(

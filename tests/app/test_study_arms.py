@@ -25,6 +25,7 @@ from storage.errors import (
     InvalidOption,
     NotAllowed,
     NotFound,
+    ServiceFailed,
     TandemError,
     TooLittleData,
 )
@@ -468,6 +469,35 @@ def test_a_worker_sends_no_key_that_is_bound_to_no_host_and_the_foreground_does(
     assert endpoint.asked == []
     open_one(endpoint.arm(), file, key_variable="SERVED_KEY", recorded=False)
     assert endpoint.keys == {"sk-of-the-server"}
+
+
+def test_a_study_that_could_not_be_opened_pays_for_no_answer_twice(
+    settings: Settings,
+    *,
+    database: Database,
+    prompts: list[Prompt],
+    queue: Callable[..., Any],
+    open_one: Callable[..., Any],
+    endpoint: FakeServer,
+    tmp_path: Path,
+) -> None:
+    file = keep_answers(settings, answer_file(tmp_path, prompts, "a"))
+    endpoint.say = lambda asked: echo(asked) if len(endpoint.asked) <= 4 else (503, {})
+    options = {"concurrency": 1, "retries": 0}
+    with pytest.raises(ServiceFailed, match="4 of 6 answers are kept"):
+        open_one(endpoint.arm(), file, **options)
+    paid = endpoint.questions[:4]
+    endpoint.asked.clear()
+    endpoint.say = lambda asked: completion("Half", finish_reason="length")
+    job = queue(endpoint.arm(), file, **options)
+    made = perform(job, database=database, settings=settings, progress=Silent())
+    assert sorted([*paid, *endpoint.questions]) == sorted(
+        one.messages[0]["content"] for one in prompts
+    )
+    assert made["endings"] == {
+        "served-1": {"answers": 6, "empty": 0, "cut": 2, "filtered": 0},
+        "a": {"answers": 6, "empty": 0, "cut": 0, "filtered": 0},
+    }
 
 
 def test_a_missing_answer_is_refused_before_an_endpoint_is_paid(
