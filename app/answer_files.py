@@ -1,4 +1,4 @@
-"""Answers and prompts that come from files: read, kept under their digest, matched to a study.
+"""Answers and prompts that come from files: read, kept under their digest, matched to prompts.
 
 A line of answers is {prompt, response}, or {instruction, output, generator?} as AlpacaEval writes
 it, also in a `.json` file with one list. A line of prompts is {prompt} or {instruction}. Whatever
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.arms import ANSWERS, AnswersArm
+from app.arms import ANSWERS, FILE, AnswersArm
 from feedback.importers.lines import Line, lines_of
 from storage import files
 from storage.errors import InvalidData, NotFound
@@ -32,10 +32,10 @@ Question = tuple[tuple[str, str], ...]
 
 
 def keep_answers(settings: Settings, path: Path) -> str:
-    """Import a file of answers, so that they can be an arm of a study.
+    """Import a file of answers, so that whoever wrote them can answer as a policy does.
 
     Returns:
-        What stands for them among the policies of a study: `answers:NAME@DIGEST`, with the name of
+        What stands for them among policies: `answers:NAME@DIGEST`, with the name of
         their generator, or else of the file.
 
     Raises:
@@ -66,6 +66,32 @@ def keep_answers(settings: Settings, path: Path) -> str:
     return f"{ANSWERS}{name}@{_keep(settings, rows)}"
 
 
+def keep_uploaded(settings: Settings, path: Path) -> str:
+    """Import an uploaded file of answers, as `keep_answers` does.
+
+    Raises:
+        InvalidData: As there; people know their file by its name, not by where the server keeps it.
+    """
+    try:
+        return keep_answers(settings, path)
+    except InvalidData as error:
+        raise InvalidData(str(error).replace(str(path), path.name)) from error
+
+
+def named_answers(settings: Settings, policies: Sequence[str]) -> list[str]:
+    """Policies as a command line names them, with each `file:PATH` imported.
+
+    Files are read here, once: a job gets what they held, and no path.
+
+    Raises:
+        InvalidData: A file cannot be read, or holds something else.
+    """
+    return [
+        keep_answers(settings, Path(one.removeprefix(FILE))) if one.startswith(FILE) else one
+        for one in policies
+    ]
+
+
 def keep_prompts(settings: Settings, path: Path) -> str:
     """Import a file of prompts for a study.
 
@@ -92,7 +118,9 @@ def kept_prompts(settings: Settings, named: str, project: ProjectId) -> list[Pro
     )
 
 
-def answers_to(settings: Settings, arm: AnswersArm, prompts: Sequence[Prompt]) -> list[str]:
+def answers_to(
+    settings: Settings, arm: AnswersArm, prompts: Sequence[Sequence[Message]]
+) -> list[str]:
     """The imported answer to each prompt, matched by the text of the conversation.
 
     Raises:
@@ -103,18 +131,16 @@ def answers_to(settings: Settings, arm: AnswersArm, prompts: Sequence[Prompt]) -
         _question(as_messages(row["prompt"])): row["response"]
         for row in _kept(settings, arm.digest)
     }
-    missing = [one for one in prompts if _question(one.messages) not in known]
+    missing = [one for one in prompts if _question(one) not in known]
     if missing:
-        quoted = [
-            repr(one.messages[-1]["content"][:LONGEST_QUOTED]) for one in missing[:MOST_NAMED]
-        ]
+        quoted = [repr(one[-1]["content"][:LONGEST_QUOTED]) for one in missing[:MOST_NAMED]]
         more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
         raise InvalidData(
             f"{arm.label} has no answer to {len(missing)} of {len(prompts)} prompts:"
             f" {', '.join(quoted)}{more}. A prompt and its answer are matched by the prompt's whole"
             " text; add the answers, or name the prompts that have them."
         )
-    return [known[_question(one.messages)] for one in prompts]
+    return [known[_question(one)] for one in prompts]
 
 
 def is_kept(settings: Settings, named: str) -> bool:

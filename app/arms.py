@@ -1,4 +1,4 @@
-"""Who answers in a study, as one option writes it: a model, imported answers, or an endpoint.
+"""Who answers prompts, as one option writes it: a model, imported answers, or an endpoint.
 
 * `ppo-1`, `HuggingFaceTB/SmolLM2-135M-Instruct`, a folder: a policy, which answers here
 * `answers:NAME@0123456789abcdef`: answers that were imported from a file (see `app.answer_files`);
@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from evaluation.endpoint import host_of
 from storage.errors import InvalidOption
 
 FILE = "file:"
@@ -64,13 +65,14 @@ def read_arm(written: str) -> Arm:
     """Who answers, by what an option says.
 
     Raises:
-        InvalidOption: It is written in none of the ways above, or holds a password.
+        InvalidOption: It is written in none of the ways above, or its address is none or holds a
+            password.
     """
     if written.startswith(FILE):
         raise InvalidOption(
             "policies",
             "a file is imported before it can take part; name it on the command line, or upload it"
-            " on the Studies page",
+            " on the page",
             written,
         )
     arm: Arm
@@ -85,7 +87,8 @@ def read_arm(written: str) -> Arm:
             raise InvalidOption(
                 "policies", "an endpoint is written openai:NAME@http://host:port/v1", written
             )
-        arm = EndpointArm(label=found["label"], address=_address(found["address"]))
+        host_of(found["address"], option="policies")
+        arm = EndpointArm(label=found["label"], address=found["address"].rstrip("/"))
     else:
         arm = ModelArm(label=written)
     label = arm.label
@@ -94,28 +97,3 @@ def read_arm(written: str) -> Arm:
             "policies", f"a name has 1 to {LONGEST_LABEL} printable characters", label
         )
     return arm
-
-
-def _address(written: str) -> str:
-    """An address without a slash at its end.
-
-    Raises:
-        InvalidOption: It names no host, or holds what it should not.
-    """
-    try:
-        parts = urlsplit(written)
-        named = parts.hostname, parts.port  # a port that is no number raises here
-    except ValueError as error:
-        raise InvalidOption("policies", f"this is no address ({error})", written) from error
-    if "@" in parts.netloc:
-        raise InvalidOption(
-            "policies",
-            "an address is kept with the study, so it may hold no password; put the key into a"
-            " variable of the environment",
-            f"{parts.scheme}://…@{parts.hostname}",
-        )
-    if not named[0] or parts.query or parts.fragment or re.search(r"\s", written):
-        raise InvalidOption(
-            "policies", "an address is a host and a path, as in http://host:port/v1", written
-        )
-    return written.rstrip("/")

@@ -7,7 +7,6 @@ import ctypes
 import logging
 import os
 import resource
-import shutil
 import signal
 import sys
 import time
@@ -53,7 +52,7 @@ def die_with(parent: int, number: signal.Signals) -> None:
 
 def _perform(identifier: JobId, *, parent: int | None) -> int:
     from app.progress import DatabaseProgress, utc_now
-    from app.work import perform
+    from app.work import forget, perform
     from storage import jobs
     from storage.database import Database
     from storage.settings import Settings
@@ -88,7 +87,7 @@ def _perform(identifier: JobId, *, parent: int | None) -> int:
         jobs.finish(connection, identifier, state, result=result, error=error, now=utc_now())
     logger.info("%s. %s", state.value.capitalize(), error)
     if state is JobState.DONE:
-        shutil.rmtree(settings.folder("jobs", identifier) / "checkpoints", ignore_errors=True)
+        forget(job, settings)
     database.close()
     return 0 if state is JobState.DONE else 1
 

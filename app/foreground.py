@@ -20,7 +20,7 @@ from app.progress import ConsoleProgress, utc_now
 from app.queue import complete_config
 from app.runs import frozen_prompts, publish, train_policy, train_reward
 from app.sources import ancestors
-from app.work import perform
+from app.work import forget, perform
 from evaluation.ablation_config import Ablated
 from storage.recipes import Progress, Recipe, RecipeConfig, Silent
 from storage.records import Job, JobId, JobState, Message, ProjectId, digest
@@ -81,6 +81,7 @@ def run_here(
             recorded=False,
             output=output,
         )
+    forget(job, settings)
     if kind in ("reward", "policy") or output is not None:
         shutil.rmtree(settings.folder("jobs", job.id))
     return result

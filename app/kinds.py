@@ -15,7 +15,7 @@ is queued, and what is stored says everything that the run depends on, with the 
           the prompts are imported ones, or those of the project that fall in the test split
 
 Policies and reward models are named by a registered model's name or id, by a folder, or (policies)
-by the name of a Hugging Face model.
+by the name of a Hugging Face model. `app.arms` says who else may answer prompts.
 """
 
 from __future__ import annotations
@@ -123,13 +123,54 @@ class PromptsJob(PolicyJob):
         ]
 
 
-class SampleJob(SamplingConfig):
-    """Let policies answer prompts."""
+class Answering(SamplingConfig):
+    """Who answers prompts, and how those are asked who are elsewhere."""
 
     policies: Annotated[
         tuple[str, ...],
-        Field(min_length=1, description="Who answers: models, folders or Hugging Face names"),
+        Field(
+            min_length=1,
+            description="Who answers: models, folders, Hugging Face names, or"
+            " openai:NAME@http://host:port/v1",
+        ),
     ]
+    key_variable: Annotated[
+        str,
+        Field(
+            pattern=r"^([A-Z][A-Z0-9_]*_KEYS?)?$",
+            description="Variable of the environment with the endpoints' key, or with HOST=KEY",
+        ),
+    ] = ""
+    concurrency: Annotated[
+        int, Field(ge=1, le=64, description="Requests to an endpoint at a time")
+    ] = 4
+    requests_per_minute: Annotated[
+        int | None,
+        Field(ge=1, le=100_000, description="Requests to an endpoint in a minute; empty: no limit"),
+    ] = None
+    retries: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=20,
+            description="How often a request to an endpoint is tried again, with growing pauses;"
+            " 6 take a minute",
+        ),
+    ] = 6
+
+    @field_validator("policies")
+    @classmethod
+    def _are_arms(cls, policies: tuple[str, ...]) -> tuple[str, ...]:
+        labels = [read_arm(written).label for written in policies]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"each needs a name of its own, and {', '.join(twice)} is there twice")
+        return policies
+
+
+class SampleJob(Answering):
+    """Let policies answer prompts."""
+
     prompts: Annotated[
         tuple[tuple[Turn, ...], ...],
         Field(description="Conversations to answer; none takes the project's"),
@@ -146,7 +187,7 @@ class SampleJob(SamplingConfig):
     ] = False
 
 
-class StudyJob(Participation, SamplingConfig):
+class StudyJob(Participation, Answering):
     """Let policies answer held-out prompts, and open a blinded study of the answers."""
 
     title: Annotated[str, Field(min_length=1, max_length=200, description="Name of the study")]
@@ -197,26 +238,6 @@ class StudyJob(Participation, SamplingConfig):
             " them without the name, refuse opens no study"
         ),
     ] = "flag"
-    key_variable: Annotated[
-        str,
-        Field(
-            pattern=r"^([A-Z][A-Z0-9_]*_KEYS?)?$",
-            description="Variable of the environment with the endpoints' key, or with HOST=KEY",
-        ),
-    ] = ""
-    concurrency: Annotated[
-        int, Field(ge=1, le=64, description="Requests to an endpoint at a time")
-    ] = 4
-    retries: Annotated[
-        int, Field(ge=0, le=10, description="How often a request to an endpoint is tried again")
-    ] = 3
-
-    @field_validator("policies")
-    @classmethod
-    def _are_arms(cls, policies: tuple[str, ...]) -> tuple[str, ...]:
-        for written in policies:
-            read_arm(written)
-        return policies
 
 
 class AblationJob(Ablated):

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from storage.database import Database
+    from storage.recipes import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -146,6 +148,38 @@ class DatabaseProgress:
             except JobCancelled:
                 # Whoever is leaving has a reason already, or finished before hearing of the wish.
                 logger.info("The wish to stop came after the last step.")
+
+
+@dataclass(frozen=True, slots=True)
+class OfMany:
+    """Progress of one of several runs that follow each other, as that of all."""
+
+    progress: Progress
+    name: str
+    number: int
+    """Of the run, from 0."""
+    runs: int
+
+    def report(
+        self,
+        step: int,
+        metrics: Mapping[str, float] | None = None,
+        *,
+        total: int | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Say it with the steps of the runs before."""
+        before = self.number * total if total else 0
+        self.progress.report(
+            before + step,
+            metrics,
+            total=self.runs * total if total else None,
+            message=f"{self.name}: {message}" if message else self.name,
+        )
+
+    def log(self, line: str) -> None:
+        """Say it with the name of the run."""
+        self.progress.log(f"{self.name}: {line}")
 
 
 class ConsoleProgress:

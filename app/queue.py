@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from app.answering import check_key
 from app.kinds import (
     AblationJob,
     ExportJob,
@@ -23,8 +24,8 @@ from app.kinds import (
     job_config,
 )
 from app.model_export import complete_export
-from app.sources import ancestors, policy_source, reward_folder
-from app.study_arms import complete_study
+from app.sources import ancestors, reward_folder
+from app.study_arms import complete_arm, complete_study
 from storage import jobs, models, projects, snapshots
 from storage.errors import InvalidOption
 from storage.recipes import RecipeConfig
@@ -122,8 +123,9 @@ def complete_config(
     if isinstance(config, StudyJob):
         return complete_study(connection, settings, config)
     if isinstance(config, SampleJob):
-        for name in config.policies:
-            policy_source(connection, settings, name)
+        check_key(config)
+        complete = tuple(complete_arm(connection, settings, one) for one in config.policies)
+        return config.model_copy(update={"policies": complete})
     if isinstance(config, PushJob) and config.suggest:
         reward_folder(connection, settings, config.suggest)
     return config

@@ -1,20 +1,18 @@
-"""The arms of a study: completed before the job is queued, and answering when it is performed."""
+"""The arms of a study, completed before the job is queued, and the prompts that they answer."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.answer_files import answers_to, is_kept, kept_prompts
-from app.answering import answers_of, project_prompts, shown_texts
-from app.arms import AnswersArm, EndpointArm, ModelArm, read_arm
-from app.endpoints import Asking, endpoint_answers, key_for
-from app.sources import model_folder, policy_source, registered, start_of
+from app.answer_files import is_kept, kept_prompts
+from app.answering import check_key, project_prompts
+from app.arms import AnswersArm, ModelArm, read_arm
+from app.sources import model_folder, registered, start_of
 from evaluation.study_plan import check_design
 from storage.errors import InvalidOption, NotAllowed, NotFound, TooLittleData
-from storage.recipes import Progress
 from storage.records import ProjectId, Prompt, Split
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ def complete_study(connection: Connection, settings: Settings, config: StudyJob)
         InvalidOption: There are fewer than two arms, one is there twice, one is a reward model, or
             a reason says why a start is left out that is not.
     """
-    names = [_complete(connection, settings, written) for written in config.policies]
+    names = [complete_arm(connection, settings, written) for written in config.policies]
     left_out = starts_left_out(connection, names)
     if left_out and not config.without_start:
         names += left_out
@@ -105,61 +103,6 @@ def study_prompts(
     return chosen
 
 
-def study_answers(
-    config: StudyJob,
-    prompts: Sequence[Prompt],
-    *,
-    database: Database,
-    settings: Settings,
-    progress: Progress,
-    environment: Mapping[str, str],
-    bound: bool,
-) -> dict[str, list[str]]:
-    """Each arm's answers as participants see them, in the order of the arms.
-
-    What can be refused without work is looked at first, and endpoints, which may fail, are asked
-    before the policies that answer here.
-
-    Args:
-        config: Of the study, complete.
-        prompts: What is asked, P of them.
-        database: Where policies are registered.
-        settings: Where everything lies, and the device that policies answer on.
-        progress: Where to say how far it is.
-        environment: Where keys of endpoints are read.
-        bound: Whether a key must say which host it is for.
-
-    Returns:
-        P texts by the arm's label.
-    """
-    arms = [read_arm(written) for written in config.policies]
-    endpoints = [arm for arm in arms if isinstance(arm, EndpointArm)]
-    keys = [key_for(arm, config.key_variable, environment, bound=bound) for arm in endpoints]
-    given = {
-        arm.label: answers_to(settings, arm, prompts) for arm in arms if isinstance(arm, AnswersArm)
-    }
-    with database.read() as connection:
-        sources = {
-            arm.label: policy_source(connection, settings, arm.label)
-            for arm in arms
-            if isinstance(arm, ModelArm)
-        }
-    conversations = [prompt.messages for prompt in prompts]
-    for arm, key in zip(endpoints, keys, strict=True):
-        given[arm.label] = endpoint_answers(
-            arm,
-            conversations,
-            config,
-            asking=Asking(concurrency=config.concurrency, retries=config.retries),
-            key=key,
-            progress=progress,
-        )
-    if sources:
-        here = answers_of(sources, conversations, config, progress=progress, device=settings.device)
-        given |= {label: [one.text for one in texts] for label, texts in here.items()}
-    return shown_texts({arm.label: given[arm.label] for arm in arms})
-
-
 def origins_of(connection: Connection, config: StudyJob) -> dict[str, Any]:
     """Where each arm's answers come from, for the plan: what was named, and how it was sampled."""
     sampling = config.model_dump(
@@ -177,7 +120,7 @@ def origins_of(connection: Connection, config: StudyJob) -> dict[str, Any]:
     return found
 
 
-def _complete(connection: Connection, settings: Settings, written: str) -> str:
+def complete_arm(connection: Connection, settings: Settings, written: str) -> str:
     """An arm as it is kept: a registered policy by its name, whatever it was called by.
 
     Raises:
@@ -209,9 +152,4 @@ def _check_whole(config: StudyJob) -> None:
     if twice:
         raise InvalidOption("policies", "each arm needs a name of its own", twice)
     check_design(config.question, config.form, len(labels))
-    if config.key_variable and not any(
-        isinstance(read_arm(written), EndpointArm) for written in config.policies
-    ):
-        raise InvalidOption(
-            "key_variable", "no endpoint takes part that a key is for", config.key_variable
-        )
+    check_key(config)

@@ -6,7 +6,8 @@ A job may be killed at any moment and performed again, so each looks first at wh
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +20,14 @@ from app.answering import (
     answer_lines,
     answers_of,
     keep_answers,
-    policy_sources,
     project_prompts,
+    shown_texts,
 )
+from app.given import Given, endings
+from app.kept_answers import forget_answers
 from app.kinds import (
     AblationJob,
+    Answering,
     ExportJob,
     PromptsJob,
     PullJob,
@@ -35,10 +39,10 @@ from app.kinds import (
     job_config,
 )
 from app.model_export import perform_export, registered_exportable
-from app.progress import utc_now
+from app.progress import OfMany, utc_now
 from app.runs import frozen_prompts, publish, train_policy, train_reward
 from app.sources import ancestors
-from app.study_arms import origins_of, study_answers, study_prompts
+from app.study_arms import origins_of, study_prompts
 from storage import files, models, projects, snapshots
 from storage import prompts as stored
 from storage.errors import NotFound
@@ -99,8 +103,9 @@ def perform(
     Returns:
         What it made, as JSON: {"model": name, "metrics": ...} for reward and policy, or for a sweep
         {"models": [name, ...], "metrics": {name: ...}}; {"answers": [...]} or {"prompts", "file",
-        "new_responses", "tasks"} for sample, {"study": id, "code"} for study, {"file": report,
-        "ablation": what it says} for ablation, {"model", "folder" or "place", ...} for export.
+        "endings", "new_responses", "tasks"} for sample, {"study", "code", "endings"} for study,
+        {"file": report, "ablation": what it says} for ablation, {"model", "folder" or "place", ...}
+        for export, and what `app.in_argilla` tells of a push or a pull for argilla.
 
     Raises:
         TandemError: What a person can mend, in one sentence.
@@ -109,7 +114,7 @@ def perform(
     work = Work(job=job, database=database, settings=settings, progress=progress, now=now)
     config = job_config(job.kind, job.recipe).read(job.config)
     if isinstance(config, SampleJob):
-        return _sample(work, config)
+        return _sample(work, config, recorded=recorded)
     if isinstance(config, StudyJob):
         return _study(work, config, recorded=recorded)
     if isinstance(config, AblationJob):
@@ -119,6 +124,14 @@ def perform(
     if isinstance(config, ExportJob):
         return _export(work, config)
     return _train(work, cast("Registered", config), recorded=recorded, output=output)
+
+
+def forget(job: Job, settings: Settings) -> None:
+    """Let go of what only a job that is not done needs, in order to go on."""
+    shutil.rmtree(settings.folder("jobs", job.id) / "checkpoints", ignore_errors=True)
+    config = job_config(job.kind, job.recipe).read(job.config)
+    if isinstance(config, Answering):
+        forget_answers(settings, config)
 
 
 def _train(
@@ -145,7 +158,7 @@ def _sweep(work: Work, config: PromptsJob) -> dict[str, Any]:
         one = replace(
             work,
             job=replace(work.job, config=part.model_dump(mode="json")),
-            progress=_OfMany(work.progress, part.name, number, len(parts)),
+            progress=OfMany(work.progress, part.name, number, len(parts)),
             part=part.name,
         )
         made.append(_train(one, part, recorded=True, output=None))
@@ -153,38 +166,6 @@ def _sweep(work: Work, config: PromptsJob) -> dict[str, Any]:
         "models": [one["model"] for one in made],
         "metrics": {one["model"]: one["metrics"] for one in made},
     }
-
-
-@dataclass(frozen=True, slots=True)
-class _OfMany:
-    """Progress of one of several runs that follow each other, as that of all."""
-
-    progress: Progress
-    name: str
-    number: int
-    """Of the run, from 0."""
-    runs: int
-
-    def report(
-        self,
-        step: int,
-        metrics: Mapping[str, float] | None = None,
-        *,
-        total: int | None = None,
-        message: str | None = None,
-    ) -> None:
-        """Say it with the steps of the runs before."""
-        before = self.number * total if total else 0
-        self.progress.report(
-            before + step,
-            metrics,
-            total=self.runs * total if total else None,
-            message=f"{self.name}: {message}" if message else self.name,
-        )
-
-    def log(self, line: str) -> None:
-        """Say it with the name of the run."""
-        self.progress.log(f"{self.name}: {line}")
 
 
 def _made_before(work: Work, name: str) -> Model | None:
@@ -321,12 +302,10 @@ def _export(work: Work, config: ExportJob) -> dict[str, Any]:
     )
 
 
-def _sample(work: Work, config: SampleJob) -> dict[str, Any]:
-    sources = policy_sources(config.policies, work.database, work.settings)
-    options: dict[str, Any] = {"progress": work.progress, "device": work.settings.device}
+def _sample(work: Work, config: SampleJob, *, recorded: bool) -> dict[str, Any]:
     if config.prompts:
         given = [as_messages(prompt) for prompt in config.prompts]
-        answers = answers_of(sources, given, config, **options)
+        answers = _answers(work, config, given, recorded=recorded)
         return {
             "answers": [
                 {
@@ -334,7 +313,7 @@ def _sample(work: Work, config: SampleJob) -> dict[str, Any]:
                     "prompt": number,
                     "text": answer.text,
                     "tokens": answer.tokens,
-                    "finished": answer.finished,
+                    "finished": not answer.is_cut,
                 }
                 for policy, texts in answers.items()
                 for number, answer in enumerate(texts)
@@ -343,9 +322,13 @@ def _sample(work: Work, config: SampleJob) -> dict[str, Any]:
     split = None if config.split == "all" else Split(config.split)
     prompts = project_prompts(work.database, work.project, split)[: config.limit]
     conversations = [prompt.messages for prompt in prompts]
-    answers = answers_of(sources, conversations, config, **options)
-    files.write_text(work.folder / "answers.jsonl", answer_lines(conversations, answers))
-    result = {"prompts": len(prompts), "file": f"jobs/{work.job.id}/answers.jsonl"}
+    answers = _answers(work, config, conversations, recorded=recorded)
+    files.write_text(work.folder / "answers.jsonl", answer_lines(conversations, answers, config))
+    result: dict[str, Any] = {
+        "prompts": len(prompts),
+        "file": f"jobs/{work.job.id}/answers.jsonl",
+        "endings": _endings(answers),
+    }
     if config.keep:
         result |= keep_answers(work.database, work.project, prompts, answers, config)
     return result
@@ -375,15 +358,10 @@ def _argilla(work: Work, config: PushJob | PullJob) -> dict[str, Any]:
     )
 
 
-def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:
-    from evaluation.studies import open_study
-    from feedback.participation import Participation
-
-    with work.database.read() as connection:
-        project = projects.project_named(connection, work.project)
-        origins = origins_of(connection, config)
-    prompts = study_prompts(work.database, work.settings, work.project, config)
-    answers = study_answers(
+def _answers(
+    work: Work, config: Answering, prompts: Sequence[Sequence[Message]], *, recorded: bool
+) -> dict[str, list[Given]]:
+    return answers_of(
         config,
         prompts,
         database=work.database,
@@ -393,6 +371,23 @@ def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:
         # In the foreground the keys are those of whoever asks; a worker's belong to others.
         bound=recorded,
     )
+
+
+def _endings(answers: Mapping[str, Sequence[Given]]) -> dict[str, dict[str, int]]:
+    return {policy: endings(given) for policy, given in answers.items()}
+
+
+def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:
+    from evaluation.studies import open_study
+    from feedback.participation import Participation
+
+    with work.database.read() as connection:
+        project = projects.project_named(connection, work.project)
+        origins = origins_of(connection, config)
+    prompts = study_prompts(work.database, work.settings, work.project, config)
+    conversations = [prompt.messages for prompt in prompts]
+    given = _answers(work, config, conversations, recorded=recorded)
+    answers = shown_texts({arm: [one.text for one in texts] for arm, texts in given.items()})
     with work.database.write() as connection:
         stored.add_prompts(connection, prompts)  # those of a file are new to the project
     study = open_study(
@@ -412,4 +407,4 @@ def _study(work: Work, config: StudyJob, *, recorded: bool) -> dict[str, Any]:
         origins=origins,
         participation=Participation.among(config),
     )
-    return {"study": study.id, "code": study.code}
+    return {"study": study.id, "code": study.code, "endings": _endings(given)}

@@ -52,7 +52,7 @@ def write_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
         partial.mkdir()
         yield partial
         for path in [*partial.rglob("*"), partial]:
-            _bring_to_disk(path)
+            bring_to_disk(path)
         _put_in_place(partial, target)
     except Exception as error:
         reason = _refusal(error)
@@ -106,9 +106,9 @@ def write_file(target: Path) -> Iterator[Path]:
     partial = _beside(target, "partial")
     try:
         yield partial
-        _bring_to_disk(partial)
+        bring_to_disk(partial)
         partial.replace(target)
-        _bring_to_disk(target.parent)
+        bring_to_disk(target.parent)
     except OSError as error:
         reason = _refusal(error)
         if reason is None:
@@ -152,10 +152,11 @@ def _put_in_place(partial: Path, target: Path) -> None:
             aside.rename(target)
             raise
         shutil.rmtree(aside, ignore_errors=True)
-    _bring_to_disk(target.parent)
+    bring_to_disk(target.parent)
 
 
-def _bring_to_disk(path: Path) -> None:
+def bring_to_disk(path: Path) -> None:
+    """Wait until what a file or a folder holds outlives the machine's power."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Said = tuple[int, Any]
-"""Status, and the body as JSON; a text or bytes are sent as they are."""
+Said = tuple[int, Any] | tuple[int, Any, Mapping[str, str]]
+"""Status, and the body as JSON, of which a text or bytes are sent as they are; and headers."""
 
 _ANSWERS = re.compile(
     r"\[The Start of Assistant (?P<who>[AB])'s Answer (?P<code>\w+)\]\n(?P<text>.*?)\n"
@@ -39,6 +39,11 @@ def completion(text: str | None, **more: Any) -> Said:
         "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
         **more,
     }
+
+
+def echo(asked: Mapping[str, Any]) -> Said:
+    """A policy whose answer says what it was asked."""
+    return completion(f"Answer to {asked['messages'][-1]['content']}")
 
 
 def answers(asked: Mapping[str, Any]) -> tuple[str, str]:
@@ -72,6 +77,20 @@ class FakeServer:
     def host(self) -> str:
         return self.base_url.split("/")[2]
 
+    @property
+    def keys(self) -> set[str]:
+        """What was shown, each once."""
+        return {one["authorization"].removeprefix("Bearer ") for one in self.headers}
+
+    @property
+    def questions(self) -> list[str]:
+        """The last turn of each request."""
+        return [one["messages"][-1]["content"] for one in self.asked]
+
+    def arm(self, model: str = "served-1") -> str:
+        """A model here, as policies are named."""
+        return f"openai:{model}@{self.base_url}"
+
 
 @contextmanager
 def openai_server(say: Callable[[Mapping[str, Any]], Said] = longer) -> Iterator[FakeServer]:
@@ -89,7 +108,7 @@ def openai_server(say: Callable[[Mapping[str, Any]], Said] = longer) -> Iterator
                 server.at_once += 1
                 server.most_at_once = max(server.most_at_once, server.at_once)
             time.sleep(server.delay)
-            status, reply = server.say(asked)
+            status, reply, *headers = server.say(asked)
             with server.lock:
                 server.at_once -= 1
             raw = reply if isinstance(reply, str | bytes) else json.dumps(reply)
@@ -99,6 +118,8 @@ def openai_server(say: Callable[[Mapping[str, Any]], Said] = longer) -> Iterator
                 kind = "text/html" if isinstance(reply, str) else "application/json"
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(raw)))
+                for name, text in dict(*headers).items():
+                    self.send_header(name, text)
                 self.end_headers()
                 self.wfile.write(raw)
 

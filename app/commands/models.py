@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,7 +17,9 @@ from app.kinds import SampleJob
 from storage.errors import InvalidOption
 
 if TYPE_CHECKING:
+    from storage.database import Database
     from storage.records import Model
+    from storage.settings import Settings
 
 models = App(name="models", help="List, show and export trained models.")
 models.command(
@@ -124,15 +127,30 @@ def _sample(
     as_json: AsJson = False,
     **typed: Any,
 ) -> None:
-    """Let one or several policies answer the prompts of a project or of a file."""
+    """Let one or several policies answer the prompts of a project or of a file.
+
+    A policy is a registered model, a folder, the name of a Hugging Face model, a model behind an
+    OpenAI-compatible address as openai:NAME@http://host:port/v1, or answers that are there already
+    as file:PATH, with lines of {prompt, response} or of AlpacaEval's {instruction, output}.
+    """
+    from app.answer_files import named_answers
     from app.progress import utc_now
     from app.queue import enqueue
 
-    config = read_options(SampleJob, typed)
-    if queue:
-        if prompts_file is not None or output is not None:
-            raise InvalidOption("queue", "the worker answers a project's prompts", "--queue")
-        with home.open() as (settings, database):
+    if queue and (prompts_file is not None or output is not None):
+        raise InvalidOption("queue", "the worker answers a project's prompts", "--queue")
+    if not queue and output is None and not typed.get("keep"):
+        raise InvalidOption("output", "name a file for the answers, or --keep them", None)
+    if output is not None:
+        _refuse_unwritable(output)
+    with home.open() as (settings, database):
+        typed["policies"] = named_answers(settings, typed["policies"])
+        config = read_options(SampleJob, typed)
+        if not queue:
+            result = _sample_here(
+                database, settings, config, project=project, prompts=prompts_file, output=output
+            )
+        else:
             with database.read() as connection:
                 found = project_called(connection, project).id
             job = enqueue(
@@ -144,54 +162,71 @@ def _sample(
                 project=found,
                 now=utc_now(),
             )
+    if queue:
         tell_queued(job, as_json=as_json)
-        return
-    if output is None and not config.keep:
-        raise InvalidOption("output", "name a file for the answers, or --keep them", None)
-    _sample_here(home, config, project, prompts_file, output, as_json=as_json)
+    elif as_json:
+        tell_json(result)
+    else:
+        _tell_sampled(result)
+
+
+def _refuse_unwritable(output: Path) -> None:
+    """Refuse a place for answers before anybody is paid for them."""
+    there = next(folder for folder in output.absolute().parents if folder.exists())
+    if output.is_dir() or not (there.is_dir() and os.access(there, os.W_OK)):
+        raise InvalidOption(
+            "output", "it is a folder, or lies where you may not write; name a file", str(output)
+        )
 
 
 def _sample_here(
-    home: InHome,
+    database: Database,
+    settings: Settings,
     config: SampleJob,
-    project: str | None,
-    prompts_file: Path | None,
-    output: Path | None,
     *,
-    as_json: bool,
-) -> None:
-    from app.answering import answer_lines, answers_of, policy_sources
+    project: str | None,
+    prompts: Path | None,
+    output: Path | None,
+) -> dict[str, Any]:
+    from app.answering import sample_file
     from app.foreground import prompts_of, run_here
     from app.progress import ConsoleProgress
     from storage.files import write_text
 
-    with home.open() as (settings, database):
-        if prompts_file is None:
-            with database.read() as connection:
-                found = project_called(connection, project).id
-            result = run_here(
-                database,
-                settings,
-                kind="sample",
-                recipe="sample",
-                config=config.model_dump(),
-                project=found,
+    if prompts is not None:
+        if output is None or config.keep:
+            raise InvalidOption(
+                "keep", "a file's prompts are in no project; name --output instead", "--keep"
             )
-            lines = (settings.data_dir / result.pop("file")).read_text(encoding="utf-8")
-        else:
-            prompts = prompts_of(prompts_file)
-            sources = policy_sources(config.policies, database, settings)
-            with ConsoleProgress("sample") as progress:
-                answers = answers_of(
-                    sources, prompts, config, progress=progress, device=settings.device
-                )
-            result, lines = {"prompts": len(prompts)}, answer_lines(prompts, answers)
+        with ConsoleProgress("sample") as progress:
+            result = sample_file(
+                database, settings, config, prompts_of(prompts), output=output, progress=progress
+            )
+        return {**result, "output": str(output)}
+    with database.read() as connection:
+        found = project_called(connection, project).id
+    result = run_here(
+        database,
+        settings,
+        kind="sample",
+        recipe="sample",
+        config=config.model_dump(),
+        project=found,
+    )
+    lines = (settings.data_dir / result.pop("file")).read_text(encoding="utf-8")
     if output is not None:
         write_text(output, lines)
         result["output"] = str(output)
-    if as_json:
-        tell_json(result)
-        return
+    return result
+
+
+def _tell_sampled(result: dict[str, Any]) -> None:
+    endings = result.pop("endings")
+    tell_table(
+        ("policy", "answers", "empty", "cut", "filtered"),
+        [(policy, *counts.values()) for policy, counts in endings.items()],
+        empty="",
+    )
     for name, value in result.items():
         tell(f"{name}: {value}")
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from app.arms import FILE
 from app.commands.home import AsJson, InHome, ProjectName, project_called
 from app.commands.options import read_options, with_options
 from app.commands.output import note, tell, tell_json, tell_table, written_estimate
@@ -41,17 +40,13 @@ def _open(
     Answers that are there already take part as file:PATH, with lines of {prompt, response} or of
     AlpacaEval's {instruction, output, generator}.
     """
-    from app.answer_files import keep_answers, keep_prompts
+    from app.answer_files import keep_prompts, named_answers
     from app.foreground import run_here
     from app.progress import utc_now
     from app.queue import enqueue
 
     with home.open() as (settings, database):
-        # Files are read here, once: a worker gets what they held, and no path.
-        typed["policies"] = [
-            keep_answers(settings, Path(one.removeprefix(FILE))) if one.startswith(FILE) else one
-            for one in typed["policies"]
-        ]
+        typed["policies"] = named_answers(settings, typed["policies"])
         if prompts is not None:
             typed["prompts"] = keep_prompts(settings, prompts)
         config = read_options(StudyJob, typed).model_dump()

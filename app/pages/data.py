@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from typing import Any
 
 import gradio as gr
 import numpy as np
 from markupsafe import Markup
 
-from app.forms import draw_form
-from app.kinds import SampleJob
-from app.pages import collecting, coming_in, going_out, in_argilla, known
+from app.pages import collecting, coming_in, going_out, in_argilla, known, sampling
 from app.pages.fragments import (
     count,
     empty,
@@ -26,10 +23,8 @@ from app.pages.fragments import (
 )
 from app.pages.frame import simulated
 from app.pages.visit import Guard, Visit
-from app.queue import enqueue
 from feedback.pairing import make_tasks
 from feedback.tasks import TASKS
-from storage import models
 from storage.database import Database
 from storage.errors import InvalidOption
 from storage.projects import add_project
@@ -37,7 +32,6 @@ from storage.prompts import responses
 from storage.records import Collecting, Project, ProjectId
 from storage.settings import Settings
 from storage.tasks import tasks
-from training.places import DEFAULT_BASE
 
 GO_TO_PROJECT = """(name) => { location.search = '?project=' + encodeURIComponent(name); }"""
 
@@ -54,7 +48,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             _draw_tasks(guard, page, database)
     with gr.Row(elem_classes="t-columns t-even"):
         with gr.Column(min_width=320, elem_classes="t-card"):
-            _draw_answers(guard, page, settings)
+            sampling.draw(guard, page, settings)
         with gr.Column(min_width=320, elem_classes="t-card"):
             _draw_project(guard, database)
     with gr.Column(elem_classes="t-card"):
@@ -127,42 +121,6 @@ def _task_state(visit: Visit, database: Database) -> Markup:
     return Markup('<p class="t-told">{} of {} have two responses or more. {}, {}.</p>').format(
         number(pairable), count(len(answers), "prompt"), count(known, "task"), wanted
     )
-
-
-def _draw_answers(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
-    database = guard.database
-    html(section("Let policies answer", "New responses to this project's prompts, and tasks."))
-    form = draw_form(
-        SampleJob,
-        first=("policies", "limit"),
-        omit=("prompts", "keep"),
-        choices={"policies": [DEFAULT_BASE]},
-    )
-    with gr.Row(elem_classes="t-actions"):
-        go = gr.Button("Sample answers")
-    told = html()
-
-    def offer(_: Visit) -> Any:
-        with database.read() as connection:
-            known = models.models(connection, "policy")
-        return gr.Dropdown([*(model.name for model in known), DEFAULT_BASE])
-
-    def sample(visit: Visit, *values: Any) -> Markup:
-        enqueue(
-            database,
-            settings,
-            kind="sample",
-            recipe="sample",
-            config=form.typed(values) | {"keep": True},
-            project=visit.chosen().id,
-            now=visit.now,
-        )
-        way = Markup('<a href="{}">Overview</a>').format(visit.address())
-        return notice(Markup("How far it is stands on the {} page.").format(way), "live",
-                      title="Queued.")  # fmt: skip
-
-    guard.show(page.load, offer, [form.inputs["policies"]])
-    guard.do(go.click, sample, list(form.inputs.values()), [told])
 
 
 def _draw_project(guard: Guard, database: Database) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from app.arms import read_arm
 from app.forms import label
 from app.pages.charts import line_chart
 from app.pages.fragments import (
@@ -110,8 +111,9 @@ def job_title(job: Job) -> str:
         case "ablation":
             return "Ablation of " + ", ".join(job.config.get("kinds", ()))
         case "sample" | "export":
+            named = job.config.get("policies") or [job.config.get("model", "")]
             what = "Answers" if job.kind == "sample" else "Export"
-            return f"{what} of " + ", ".join(job.config.get("policies", [job.config.get("model")]))
+            return f"{what} of " + ", ".join(read_arm(one).label for one in named)
         case _:
             return str(job.config.get("title") or TITLES.get(job.recipe) or label(job.kind))
 
@@ -177,7 +179,7 @@ def run_head(job: Job, visit: Visit) -> Markup:
     spent = elapsed(job, visit.now)
     shown = [
         ("Elapsed", None if spent is None else duration(spent)),
-        ("Left", _left(job, spent)),
+        ("Left", time_left(job, spent)),
         ("Learns from", _source(job)),
         ("Job", code(job.id[:12])),
     ]
@@ -275,7 +277,7 @@ def _charts(
     return Markup('<div class="t-charts">{}</div>').format(joined(drawn)) if drawn else Markup("")
 
 
-def _left(job: Job, spent: float | None) -> str | None:
+def time_left(job: Job, spent: float | None) -> str | None:
     """How long still, if the rest goes as fast as what is done."""
     if job.state is not JobState.RUNNING or not spent or not job.total or not job.step:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from app.answer_files import keep_answers
+from app.answer_files import keep_uploaded
 from app.forms import draw_form
 from app.kinds import StudyJob
 from app.pages import study_plan
@@ -20,7 +20,7 @@ from app.sources import start_of
 from app.study_arms import refuse_paths, starts_left_out
 from feedback.participation import Participation
 from storage import models
-from storage.errors import InvalidData, InvalidOption
+from storage.errors import InvalidOption
 from storage.settings import Settings
 from training.places import DEFAULT_BASE
 
@@ -85,7 +85,7 @@ def draw(
             kind="study",
             recipe="study",
             config=options
-            | {"policies": [*arms, *(_imported(settings, one) for one in files or ())]},
+            | {"policies": [*arms, *(keep_uploaded(settings, Path(one)) for one in files or ())]},
             project=visit.chosen().id,
             now=visit.now,
         )
@@ -146,12 +146,3 @@ def _form(guard: Guard, page: gr.Blocks) -> tuple[Any, Any, Any, Any, Any]:
     with gr.Row(elem_classes="t-actions"):
         go = gr.Button("Open the study", variant="primary")
     return asked, against, uploads, form, go
-
-
-def _imported(settings: Settings, path: str) -> str:
-    """An uploaded file of answers, as an arm."""
-    try:
-        return keep_answers(settings, Path(path))
-    except InvalidData as error:
-        # People know their file by its name, not by the place where the server keeps it.
-        raise InvalidData(str(error).replace(path, Path(path).name)) from error

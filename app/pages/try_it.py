@@ -13,6 +13,7 @@ from app.kinds import SampleJob
 from app.pages.fragments import count, html, joined, notice, section
 from app.pages.visit import Guard, Visit
 from app.queue import enqueue
+from app.study_arms import refuse_paths
 from storage import jobs, models
 from storage.errors import InvalidOption, NotFound
 from storage.records import Job, JobId, JobState
@@ -37,7 +38,8 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
         policies = gr.Dropdown(
             [],
             label="Who answers",
-            info=f"Up to {MOST_POLICIES}; the names of Hugging Face models may be typed.",
+            info=f"Up to {MOST_POLICIES}. The names of Hugging Face models may be typed, and"
+            " endpoints as openai:NAME@http://host:port/v1.",
             multiselect=True,
             allow_custom_value=True,
             max_choices=MOST_POLICIES,
@@ -65,6 +67,8 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
             "policies": chosen,
             "prompts": [[{"role": "user", "content": text}]],
         }
+        with database.read() as connection:
+            refuse_paths(connection, chosen)
         job = enqueue(
             database,
             settings,
@@ -113,7 +117,7 @@ def answered(job: Job) -> Markup:
             '<div class="t-text">{}</div></article>'
         ).format(
             answer["policy"],
-            count(answer["tokens"], "token"),
+            "" if answer["tokens"] is None else count(answer["tokens"], "token"),
             Markup(markdown.render(answer["text"])),  # noqa: S704
         )
         for answer in job.result.get("answers", ())

@@ -20,13 +20,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from evaluation.judges.endpoint import (
-    DEFAULT_KEY_VARIABLE,
-    LONGEST_QUOTE,
-    NO_KEY,
-    OPENAI,
-    Endpoint,
-)
+from evaluation.endpoint import LONGEST_QUOTE, NO_KEY, OPENAI, Endpoint
+from evaluation.endpoint_keys import DEFAULT_KEY_VARIABLE
 from evaluation.judges.pair_prompt import as_text, defused
 from evaluation.judges.voting import Abstention, Ballot, Judge, Spent
 from feedback.assignment import ShownTask

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from evaluation.judges.endpoint import DEFAULT_KEY_VARIABLE, Endpoint
+from evaluation.endpoint import Endpoint
+from evaluation.endpoint_keys import DEFAULT_KEY_VARIABLE
 from evaluation.judges.pair_prompt import Verdict, pair_question, verdict
 from evaluation.judges.voting import Abstention, Ballot, Judge, Spent
 from feedback.assignment import ShownTask

@@ -200,14 +200,14 @@ def test_a_full_disk_while_a_model_is_saved(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "model"
-    sync = files._bring_to_disk
+    sync = files.bring_to_disk
 
     def full(path: Path) -> None:
         if path.name.startswith(".model.partial"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         sync(path)
 
-    monkeypatch.setattr(files, "_bring_to_disk", full)
+    monkeypatch.setattr(files, "bring_to_disk", full)
     write_judgements(tmp_path / "judged.jsonl", prompts=40)
     command = (
         "train", "reward", "combined", "--data", str(tmp_path / "judged.jsonl"),
@@ -232,7 +232,7 @@ def test_a_full_disk_while_a_snapshot_is_written(
     def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(files, "_bring_to_disk", full)
+    monkeypatch.setattr(files, "bring_to_disk", full)
     assert "the disk is full" in shop.refuse("snapshot", "create").sentence
 
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from openai_server import FakeServer, completion, echo, openai_server
 from sqlalchemy import select
 
 from app.answer_files import answers_to, keep_answers, keep_prompts, kept_prompts
 from app.arms import AnswersArm, EndpointArm, ModelArm, read_arm
-from app.endpoints import Asking, endpoint_answers, key_for
 from app.queue import enqueue
 from app.sources import start_of
 from app.study_arms import refuse_paths, starts_left_out
@@ -28,10 +23,9 @@ from storage.database import Database
 from storage.errors import (
     InvalidData,
     InvalidOption,
-    JobCancelled,
     NotAllowed,
     NotFound,
-    StorageFailed,
+    ServiceFailed,
     TandemError,
     TooLittleData,
 )
@@ -42,75 +36,12 @@ from storage.recipes import Silent
 from storage.records import Model, ModelId, Project, Prompt, Split
 from storage.settings import Settings
 from storage.studies import close_study, study, study_key
-from training.sampling_config import SamplingConfig
-
-
-@dataclass
-class FakeEndpoint:
-    """A server of chat completions in this process, and what it was asked."""
-
-    address: str
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
-    headers: list[Mapping[str, str]] = field(default_factory=list)
-    broken: list[int] = field(default_factory=list)
-    """Statuses to answer with before it works."""
-    reply: Callable[[str], Any] = "Answer to {}".format
-    at_once: int = 0
-    most_at_once: int = 0
-    pause: float = 0.0
-
-    def arm(self, name: str = "served-1") -> str:
-        return f"openai:{name}@{self.address}"
-
-
-@contextmanager
-def fake_endpoint() -> Iterator[FakeEndpoint]:
-    lock = threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with lock:
-                fake.asked.append({"path": self.path, **body})
-                fake.keys.append(self.headers["Authorization"])
-                fake.headers.append(dict(self.headers.items()))
-                fake.at_once += 1
-                fake.most_at_once = max(fake.most_at_once, fake.at_once)
-                status = fake.broken.pop(0) if fake.broken else 200
-            time.sleep(fake.pause)
-            text = fake.reply(body["messages"][-1]["content"])
-            said = {"choices": [{"message": {"role": "assistant", "content": text}}]}
-            raw = json.dumps(text if isinstance(text, dict) else said).encode()
-            with lock:
-                fake.at_once -= 1
-            self.send_response(status)
-            if status in (301, 307):
-                self.send_header("Location", "http://127.0.0.1:9/stolen")
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    fake = FakeEndpoint(f"http://127.0.0.1:{server.server_port}/v1")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield fake
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
-def endpoint() -> Iterator[FakeEndpoint]:
-    with fake_endpoint() as fake:
-        yield fake
+def endpoint() -> Iterator[FakeServer]:
+    with openai_server(echo) as server:
+        yield server
 
 
 @pytest.fixture
@@ -248,9 +179,9 @@ def test_an_arm_is_read_from_one_word(written: str, arm: Any) -> None:
         ("openai:gpt-4", "openai:NAME@http"),
         ("openai:gpt-4@file:///etc/passwd", "openai:NAME@http"),
         ("openai:gpt-4@gopher://x/1", "openai:NAME@http"),
-        ("openai:gpt-4@http:///v1", "a host and a path"),
-        ("openai:gpt-4@http://host:x/v1", "no address"),
-        ("openai:gpt-4@http://host/v1?key=secret", "a host and a path"),
+        ("openai:gpt-4@http:///v1", "names a host"),
+        ("openai:gpt-4@http://host:x/v1", "names a host"),
+        ("openai:gpt-4@http://host/v1?key=secret", r"no \? and no #"),
         ("openai:gpt-4\n@http://host/v1", "openai:NAME@http|printable"),
         ("  ", "printable"),
         ("", "printable"),
@@ -262,7 +193,7 @@ def test_what_is_no_arm_is_refused(written: str, problem: str) -> None:
 
 
 def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
-    with pytest.raises(InvalidOption, match="no password") as refusal:
+    with pytest.raises(InvalidOption, match="user's name and no password") as refusal:
         read_arm("openai:m@https://me:hunter2@host/v1")
     assert "hunter2" not in str(refusal.value)
 
@@ -369,9 +300,10 @@ def test_answers_are_matched_to_prompts_by_their_text(
     assert isinstance(arm, AnswersArm)
     assert arm.label == "mine"
     path.unlink()  # what was imported is kept
-    assert answers_to(settings, arm, prompts[:3]) == ["", "Second", "Third"]
+    asked = [one.messages for one in prompts]
+    assert answers_to(settings, arm, asked[:3]) == ["", "Second", "Third"]
     with pytest.raises(InvalidData) as refusal:
-        answers_to(settings, arm, prompts)
+        answers_to(settings, arm, asked)
     assert "mine has no answer to 3 of 6 prompts" in str(refusal.value)
     assert all(repr(one.messages[0]["content"]) in str(refusal.value) for one in prompts[3:])
 
@@ -394,7 +326,9 @@ def test_outputs_of_alpaca_eval_are_read(
     arm = read_arm(keep_answers(settings, path))
     assert arm.label == "gpt4_turbo"
     assert isinstance(arm, AnswersArm)
-    assert answers_to(settings, arm, prompts) == [f"Out {n}" for n in range(6)]
+    assert answers_to(settings, arm, [one.messages for one in prompts]) == [
+        f"Out {n}" for n in range(6)
+    ]
     assert keep_answers(settings, path) == keep_answers(settings, path)
 
 
@@ -486,121 +420,6 @@ def test_prompts_may_come_from_a_file(
 
 # --- Endpoints ---
 
-CONFIG = SamplingConfig(temperature=0.25, top_p=0.5, max_new_tokens=33, seed=5)
-PATIENT = Asking(concurrency=2, retries=2)
-
-
-def ask(endpoint: FakeEndpoint, prompts: list[Prompt], **changes: Any) -> list[str]:
-    arm = read_arm(endpoint.arm())
-    assert isinstance(arm, EndpointArm)
-    how: dict[str, Any] = {"asking": PATIENT, "key": None, "progress": Silent()}
-    return endpoint_answers(arm, [one.messages for one in prompts], CONFIG, **(how | changes))
-
-
-def test_an_endpoint_answers_every_prompt_in_order(
-    endpoint: FakeEndpoint, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
-        monkeypatch.setenv(name, f"secret {name}")
-    endpoint.pause = 0.02
-    assert ask(endpoint, prompts, key="k-1") == [
-        f"Answer to {one.messages[0]['content']}" for one in prompts
-    ]
-    assert set(endpoint.keys) == {"Bearer k-1"}
-    assert not any("secret" in json.dumps(headers) for headers in endpoint.headers)
-    assert endpoint.most_at_once == 2
-    first = endpoint.asked[0]
-    assert first["path"] == "/v1/chat/completions"
-    assert (first["model"], first["temperature"], first["top_p"]) == ("served-1", 0.25, 0.5)
-    assert (first["max_tokens"], first["seed"]) == (33, 5)
-    assert first["messages"][0]["role"] == "user"
-
-
-def test_what_passes_is_tried_again_and_what_stays_is_refused_in_words(
-    endpoint: FakeEndpoint, prompts: list[Prompt]
-) -> None:
-    endpoint.broken = [503, 429]
-    assert len(ask(endpoint, prompts[:1], asking=Asking(concurrency=1, retries=2))) == 1
-    assert len(endpoint.asked) == 3
-    endpoint.broken = [503]
-    with pytest.raises(StorageFailed, match="refused with status 503"):
-        ask(endpoint, prompts[:1], asking=Asking(concurrency=1, retries=0))
-    endpoint.broken = [401]
-    with pytest.raises(StorageFailed, match=r"status 401 \(it wants a key"):
-        ask(endpoint, prompts[:1])
-
-
-def test_an_endpoint_leads_nowhere_else(endpoint: FakeEndpoint, prompts: list[Prompt]) -> None:
-    endpoint.broken = [307]
-    with pytest.raises(StorageFailed, match="refused with status 307"):
-        ask(endpoint, prompts[:1], key="secret")
-
-
-def test_nobody_at_the_address_is_said(prompts: list[Prompt]) -> None:
-    gone = FakeEndpoint("http://127.0.0.1:9/v1")
-    with pytest.raises(StorageFailed, match=r"served-1 at .* cannot be reached"):
-        ask(gone, prompts[:1], asking=Asking(concurrency=1, retries=0))
-
-
-@pytest.mark.parametrize("said", [{"choices": []}, {"error": "no"}, {"choices": [{}]}, {}])
-def test_a_reply_that_is_no_completion_is_refused(
-    endpoint: FakeEndpoint, prompts: list[Prompt], said: dict[str, Any]
-) -> None:
-    endpoint.reply = lambda _: said
-    with pytest.raises(StorageFailed, match="something else than a chat completion"):
-        ask(endpoint, prompts[:1])
-
-
-def test_after_a_failure_or_a_cancel_no_more_is_asked(
-    endpoint: FakeEndpoint, prompts: list[Prompt]
-) -> None:
-    class Impatient(Silent):
-        def report(self, *_: object, **__: object) -> None:
-            raise JobCancelled("The job was cancelled.")
-
-    with pytest.raises(JobCancelled):
-        ask(endpoint, prompts, asking=Asking(concurrency=1, retries=0), progress=Impatient())
-    assert len(endpoint.asked) <= 2
-    endpoint.asked.clear()
-    endpoint.broken = [400]
-    with pytest.raises(StorageFailed):
-        ask(endpoint, prompts, asking=Asking(concurrency=1, retries=0))
-    assert len(endpoint.asked) <= 2
-
-
-@pytest.mark.parametrize(
-    ("said", "bound", "key"),
-    [
-        ("sk-abc", False, "sk-abc"),
-        ("host:8000=sk-abc other.example=sk-d", False, "sk-abc"),
-        ("host:8000=sk-abc", True, "sk-abc"),
-        ("HOST:8000=sk=abc==", True, "sk=abc=="),
-        ("other.example=sk-d", True, None),
-        ("localhost=sk-d", True, None),
-    ],
-)
-def test_a_key_goes_to_its_own_host(said: str, *, bound: bool, key: str | None) -> None:
-    arm = EndpointArm(label="m", address="http://host:8000/v1")
-    assert key_for(arm, "MY_KEY", {"MY_KEY": said}, bound=bound) == key
-    assert key_for(arm, "", {}, bound=True) is None
-
-
-@pytest.mark.parametrize(
-    ("said", "bound", "problem"),
-    [
-        ("", False, "no such variable"),
-        ("sk-abc", True, "say which host a key is for, as in host:8000=KEY"),
-        ("sk-abc sk-def", False, "say which host"),
-    ],
-)
-def test_a_key_that_could_go_elsewhere_is_refused_and_not_told(
-    said: str, *, bound: bool, problem: str
-) -> None:
-    arm = EndpointArm(label="m", address="http://host:8000/v1")
-    with pytest.raises(InvalidOption, match=problem) as refusal:
-        key_for(arm, "MY_KEY", {"MY_KEY": said}, bound=bound)
-    assert "sk-" not in str(refusal.value)
-
 
 def test_a_study_of_an_endpoint_keeps_its_address_and_never_its_key(
     database: Database,
@@ -608,17 +427,19 @@ def test_a_study_of_an_endpoint_keeps_its_address_and_never_its_key(
     settings: Settings,
     prompts: list[Prompt],
     open_one: Callable[..., Any],
-    endpoint: FakeEndpoint,
+    endpoint: FakeServer,
     tmp_path: Path,
     now: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    host = endpoint.address.split("/")[2]
-    monkeypatch.setenv("SERVED_KEY", f"{host}=sk-very-secret")
-    endpoint.reply = lambda asked: "" if asked == prompts[0].messages[0]["content"] else "Served\0."
+    monkeypatch.setenv("SERVED_KEY", f"{endpoint.host}=sk-very-secret")
+    first = prompts[0].messages[0]["content"]
+    endpoint.say = lambda asked: completion(
+        "" if asked["messages"][-1]["content"] == first else "Served\0."
+    )
     file = keep_answers(settings, answer_file(tmp_path, prompts, "a"))
     made = open_one(endpoint.arm(), file, key_variable="SERVED_KEY", concurrency=3, retries=0)
-    assert set(endpoint.keys) == {"Bearer sk-very-secret"}
+    assert endpoint.keys == {"sk-very-secret"}
     assert made.arms == ("served-1", "a")
     assert made.plan["origins"]["served-1"]["source"] == endpoint.arm()
     texts = arms_texts(database, made, now)["served-1"]
@@ -637,7 +458,7 @@ def test_a_worker_sends_no_key_that_is_bound_to_no_host_and_the_foreground_does(
     *,
     prompts: list[Prompt],
     open_one: Callable[..., Any],
-    endpoint: FakeEndpoint,
+    endpoint: FakeServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -647,14 +468,43 @@ def test_a_worker_sends_no_key_that_is_bound_to_no_host_and_the_foreground_does(
         open_one(endpoint.arm(), file, key_variable="SERVED_KEY")
     assert endpoint.asked == []
     open_one(endpoint.arm(), file, key_variable="SERVED_KEY", recorded=False)
-    assert set(endpoint.keys) == {"Bearer sk-of-the-server"}
+    assert endpoint.keys == {"sk-of-the-server"}
+
+
+def test_a_study_that_could_not_be_opened_pays_for_no_answer_twice(
+    settings: Settings,
+    *,
+    database: Database,
+    prompts: list[Prompt],
+    queue: Callable[..., Any],
+    open_one: Callable[..., Any],
+    endpoint: FakeServer,
+    tmp_path: Path,
+) -> None:
+    file = keep_answers(settings, answer_file(tmp_path, prompts, "a"))
+    endpoint.say = lambda asked: echo(asked) if len(endpoint.asked) <= 4 else (503, {})
+    options = {"concurrency": 1, "retries": 0}
+    with pytest.raises(ServiceFailed, match="4 of 6 answers are kept"):
+        open_one(endpoint.arm(), file, **options)
+    paid = endpoint.questions[:4]
+    endpoint.asked.clear()
+    endpoint.say = lambda asked: completion("Half", finish_reason="length")
+    job = queue(endpoint.arm(), file, **options)
+    made = perform(job, database=database, settings=settings, progress=Silent())
+    assert sorted([*paid, *endpoint.questions]) == sorted(
+        one.messages[0]["content"] for one in prompts
+    )
+    assert made["endings"] == {
+        "served-1": {"answers": 6, "empty": 0, "cut": 2, "filtered": 0},
+        "a": {"answers": 6, "empty": 0, "cut": 0, "filtered": 0},
+    }
 
 
 def test_a_missing_answer_is_refused_before_an_endpoint_is_paid(
     settings: Settings,
     prompts: list[Prompt],
     open_one: Callable[..., Any],
-    endpoint: FakeEndpoint,
+    endpoint: FakeServer,
     tmp_path: Path,
 ) -> None:
     file = keep_answers(settings, answer_file(tmp_path, prompts[:4], "a"))

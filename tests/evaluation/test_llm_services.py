@@ -15,8 +15,8 @@ from openai_server import FakeServer, answers, completion, longer
 from small_study import let_vote, small_study, votes_of
 from sqlalchemy import select
 
+from evaluation.endpoint import Endpoint
 from evaluation.judges import Voting
-from evaluation.judges.endpoint import Endpoint
 from feedback.assignment import next_tasks
 from storage import tables
 from storage.annotators import add_annotator
@@ -196,7 +196,7 @@ def test_cancelling_between_batches_keeps_votes_and_frees_seats(
         ("http:///v1", "begins with http"),
         ("http://host:99999/v1", "begins with http"),
         (" http://host/v1", "begins with http"),
-        ("http://user:pass@host/v1", "user's name or a password"),
+        ("http://user:pass@host/v1", "user's name and no password"),
         ("https://host/v1?key=1", "no \\? and no #"),
     ],
 )

@@ -1,4 +1,8 @@
-"""An OpenAI-compatible address: checked, given its key from the environment, refusing in words."""
+"""An OpenAI-compatible address: checked, given its key, refusing in words.
+
+A key is shown at its own host and at no other, and is kept nowhere; `evaluation.endpoint_keys` says
+where it comes from.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +13,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from evaluation.endpoint_keys import DEFAULT_KEY_VARIABLE, OPENAI_HOST, key_for
 from storage.errors import InvalidOption, NotAllowed, ServiceFailed, TandemError
 
 if TYPE_CHECKING:
     from openai import OpenAI, OpenAIError
 
-OPENAI = "https://api.openai.com/v1"
-DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
+OPENAI = f"https://{OPENAI_HOST}/v1"
 NO_KEY = "none"
 """Sent where there is no key, because the client insists on one. Servers without keys ignore it."""
 LONGEST_QUOTE = 300
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,34 +39,36 @@ class Endpoint:
     by mistake, so a name that does not exist is not repeated either."""
 
     @classmethod
-    def of(cls, base_url: str, *, key_variable: str, environment: Mapping[str, str]) -> Self:
-        """Check an address, and take its key from the environment.
+    def of(
+        cls,
+        base_url: str,
+        *,
+        key_variable: str,
+        environment: Mapping[str, str],
+        bound: bool = False,
+    ) -> Self:
+        """Check an address, and find the key for it.
 
         Args:
             base_url: What the OpenAI client calls so, usually with `/v1` at its end.
-            key_variable: Name of the environment variable that holds the key. It need not be set:
-                a local server asks for none.
+            key_variable: Name of the environment variable that holds the key; empty for none. It
+                need not be set: a local server asks for no key.
             environment: Usually `os.environ`.
+            bound: Take a key only with its host; see `evaluation.endpoint_keys`.
 
         Raises:
             InvalidOption: The address is none, holds a password, or would carry a key meant for
-                another server over an unencrypted connection; or the variable has no proper name.
+                another server over an unencrypted connection; or there is something wrong with the
+                variable.
         """
-        host = _host(base_url)
-        if not _NAME.fullmatch(key_variable):
-            # Perhaps it is the key itself, so it is not repeated.
-            raise InvalidOption(
-                "key_variable",
-                "it is the name of an environment variable that holds the key, not the key",
-                "something else",
-            )
-        key = environment.get(key_variable, "").strip() or None
+        host = host_of(base_url, option="base_url")
+        key = key_for(host, key_variable, environment, bound=bound)
         unencrypted = base_url.lower().startswith("http:") and not _is_here(base_url)
         if key is not None and unencrypted and key_variable == DEFAULT_KEY_VARIABLE:
             raise InvalidOption(
                 "base_url",
                 f"it would carry the key in {DEFAULT_KEY_VARIABLE} unencrypted; use https, or name"
-                " with --key-variable a variable that holds this server's own key, or none",
+                " as key variable one that holds this server's own key, or none",
                 base_url,
             )
         return cls(
@@ -82,12 +86,17 @@ class Endpoint:
             retries: Further tries after a time-out, a lost connection, 408, 409, 429 or 5xx, each
                 after twice the pause (half a second to eight), or what the server asks for.
         """
-        from openai import OpenAI  # noqa: PLC0415 - half a second to import
+        from openai import DefaultHttpxClient, OpenAI  # noqa: PLC0415 - half a second to import
 
         client = OpenAI(
-            api_key=self.key or NO_KEY, base_url=self.base_url, timeout=timeout, max_retries=retries
+            api_key=self.key or NO_KEY,
+            base_url=self.base_url,
+            timeout=timeout,
+            max_retries=retries,
+            # Where an address leads to is not where a person sent us, nor where the key belongs.
+            http_client=DefaultHttpxClient(follow_redirects=False),
         )
-        if self.host != urlsplit(OPENAI).netloc:
+        if self.host != OPENAI_HOST:
             # The client takes these from the environment. They are nobody else's business.
             client.organization = client.project = None
         return client
@@ -134,25 +143,35 @@ class Endpoint:
         return f", saying {said[:LONGEST_QUOTE]!r}" if said else ""
 
 
-def _host(base_url: str) -> str:
+def host_of(address: str, *, option: str) -> str:
+    """The host that an address names, with its port where one is written.
+
+    Args:
+        address: An `http://` or `https://` address, of which a path may follow the host.
+        option: Where it stands, for the refusal.
+
+    Raises:
+        InvalidOption: It is none, or holds what it should not. A password is not repeated.
+    """
     try:
-        parts = urlsplit(base_url)
+        parts = urlsplit(address)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
         has_port = parts.port is None or parts.port > 0
     except ValueError:
         is_address = has_port = False
-    if not (is_address and has_port) or base_url != base_url.strip():
+    if not (is_address and has_port) or re.search(r"\s", address):
         raise InvalidOption(
-            "base_url", "an address begins with http:// or https:// and names a host", base_url
+            option, "an address begins with http:// or https:// and names a host", address
         )
     if "@" in parts.netloc:
         raise InvalidOption(
-            "base_url",
-            "it holds a user's name or a password; put the key into an environment variable",
+            option,
+            "an address is kept and shown, so it may hold no user's name and no password; put the"
+            " key into an environment variable",
             f"{parts.scheme}://...@{parts.hostname}",
         )
     if parts.query or parts.fragment:
-        raise InvalidOption("base_url", "an address has no ? and no # here", base_url)
+        raise InvalidOption(option, "an address has no ? and no # here", address)
     return parts.netloc.lower()
 
 
