@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from feedback.exporters.decided import Decided, decided
+from feedback.exporters.parts import NOT_IN_PAIRS
 from feedback.exporters.source import Source
 from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table, as_answer
 from storage.records import Split
@@ -54,6 +55,7 @@ def preference(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
         columns={name: kind for name, kind in COLUMNS.items() if with_margin or name != "margin"},
         meaning=MEANING + (_MARGIN if with_margin else ""),
         rows=rows,
+        lacks=NOT_IN_PAIRS,
     )
 
 

@@ -235,6 +235,8 @@ def test_raw_keeps_all_that_is_known_of_a_judgement(
     assert {r["response_id"]: r["text"] for r in row["responses"]} == dict(
         zip((left, right), shown.responses, strict=True)
     )
+    assert "when and how a task was shown" in write("both").no_place
+    assert "when and how a task was shown" not in write("raw").no_place
 
 
 def test_raw_alone_keeps_what_nothing_is_learnt_from(

@@ -11,7 +11,7 @@ from typing import Any
 
 import datasets
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feedback.exporters import EXPORTERS, ExportReport, export, export_file
@@ -510,57 +510,6 @@ def test_the_card_says_who_judged_by_what_rules_and_under_which_licence(
     assert 'license: "unknown"' in plain
     assert "The licence of these data is not known." in plain
     assert "There were no guidelines." in plain
-
-
-# --- round trips
-
-
-words = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=8)
-
-
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    asked=st.dictionaries(words, st.lists(words, max_size=3, unique=True), min_size=1, max_size=5),
-    source=words,
-    file_type=st.sampled_from(["jsonl", "jsonl.gz", "parquet"]),
-)
-def test_prompts_come_back_as_they_went(
-    *,
-    database: Database,
-    tmp_path: Path,
-    now: datetime,
-    asked: dict[str, list[str]],
-    source: str,
-    file_type: str,
-) -> None:
-    import secrets
-
-    from feedback.importers.store import import_file
-    from storage.projects import ensure_project, project_named
-    from storage.prompts import prompts
-
-    unique = secrets.token_hex(4)
-    with database.write() as connection:
-        here = ensure_project(connection, f"here {unique}", now=now)
-        add_prompts(
-            connection,
-            [Prompt.of(here.id, text, tags=tags, source=source) for text, tags in asked.items()],
-        )
-    report = export(
-        database, here, "prompts", folder=tmp_path / unique, file_type=file_type, now=now
-    )
-    for path in report.files[:-1]:
-        import_file(database, path, project=f"there {unique}", now=now)
-    with database.read() as connection:
-        there = project_named(connection, f"there {unique}")
-        sides = [
-            sorted((str(p.messages), p.tags, p.source) for p in prompts(connection, one.id))
-            for one in (here, there)
-        ]
-    assert sides[0] == sides[1]
-    assert len(sides[0]) == len(asked)
 
 
 def test_every_format_is_in_the_table_under_its_own_name() -> None:
