@@ -244,6 +244,14 @@ def judgements(
             )
 
 
+def has_ratings(connection: Connection, project: ProjectId) -> bool:
+    """Whether anybody ever rated anything in a project, also what does not count."""
+    ratings = _submissions.join(tables.prompts).join(tables.ratings)
+    mine = tables.prompts.c.project == project
+    first = select(tables.ratings.c.id).select_from(ratings).where(mine).limit(1)
+    return connection.scalar(first) is not None
+
+
 def unjudged(
     connection: Connection,
     project: ProjectId,

@@ -45,7 +45,9 @@ def preference(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
 
     When there is no margin at all, the column is left out: TRL cannot do with one of nulls.
     """
-    with_margin = any(one.rating_gap is not None for one in decided(source, Counter()))
+    with_margin = source.is_rated() and any(
+        one.rating_gap is not None for one in decided(source, Counter())
+    )
 
     def rows(left_out: Counter[str]) -> Iterator[tuple[Split, Row]]:
         for one in decided(source, left_out):

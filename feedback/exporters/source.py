@@ -9,7 +9,7 @@ from itertools import groupby
 from feedback.exporters.parts import Part, parts_of_answers, parts_of_judgement, parts_of_prompt
 from storage.database import Connection
 from storage.exclusions import exclusions
-from storage.judgements import Judgement, judgements, unjudged
+from storage.judgements import Judgement, has_ratings, judgements, unjudged
 from storage.prompts import (
     answered,
     prompts_by_id,
@@ -94,6 +94,10 @@ class Source:
             without_excluded=not everything,
         )
         self._meet_any(lonely, Part.UNJUDGED)
+
+    def is_rated(self) -> bool:
+        """False when the project holds no rating at all, which is told without reading it."""
+        return has_ratings(self.connection, self.project.id)
 
     def prompts(self) -> Iterator[Prompt]:
         """Every prompt, in the order of their identifiers."""
