@@ -29,6 +29,7 @@ from exported_records import (
     keep,
     projects,
 )
+from exported_rows import rows_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,7 +40,6 @@ from feedback.exporters.source import Source
 from feedback.importers.store import import_file
 from storage.database import Database
 from storage.errors import InvalidData, TooLittleData
-from storage.parquet import read_rows
 from storage.projects import projects as stored
 from storage.records import Kind, Project, Split, split_of
 
@@ -347,12 +347,6 @@ def majorities(asked: list[Asked], bests: Bests) -> list[Asked]:
 
 
 # --- the way back
-
-
-def rows_of(path: Path) -> Rows:
-    if path.suffix == ".parquet":
-        return list(read_rows(path))
-    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
 
 
 def raw_rows(rows: Rows, project: str) -> list[Asked]:
