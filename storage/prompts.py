@@ -76,7 +76,8 @@ def answered(connection: Connection, project: ProjectId) -> Iterator[tuple[Messa
 
 def written_for_no_study() -> ColumnElement[bool]:
     """A response was not written for a study; see `Response.study`."""
-    return tables.responses.c.sampling["study"].as_string().is_(None)
+    study: ColumnElement[str] = tables.responses.c.sampling["study"].as_string()
+    return study.is_(None)
 
 
 def prompt(connection: Connection, prompt_id: PromptId) -> Prompt:

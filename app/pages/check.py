@@ -144,7 +144,7 @@ def _look(
                 return check_file(Path(path), against=sets, report=look.report)
         project = visit.chosen()
         with database.read() as connection:
-            known = {one.id: one for one in snapshots.snapshots(connection, project.id)}
+            known = {str(one.id): one for one in snapshots.snapshots(connection, project.id)}
             held = counts(connection, project.id)
         if source in (None, "", PROJECT):
             with looks.begun(who, held["comparisons"] + held["ratings"]) as look:
