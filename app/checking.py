@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.database import Database
@@ -19,8 +20,17 @@ Sets = Mapping[str, Sequence[tuple[Message, ...]]]
 """Name of each evaluation set, and its prompts."""
 
 
+Report = Callable[[int], None]
+"""Told now and then how many rows were seen."""
+
+
 def check_snapshot(
-    database: Database, settings: Settings, name: str, *, against: Sets | None = None
+    database: Database,
+    settings: Settings,
+    name: str,
+    *,
+    against: Sets | None = None,
+    report: Report | None = None,
 ) -> CheckReport:
     """Look through a snapshot, named by its id or the beginning of it.
 
@@ -34,10 +44,21 @@ def check_snapshot(
     with database.read() as connection:
         frozen = snapshot(connection, name)
     data = SnapshotData.open(settings.data_dir / frozen.folder)
-    return check(entries_of_snapshot(data), name=f"snapshot {frozen.id[:10]}", against=against)
+    return check(
+        entries_of_snapshot(data),
+        name=f"snapshot {frozen.id[:10]}",
+        against=against,
+        report=report,
+    )
 
 
-def check_project(database: Database, name: str, *, against: Sets | None = None) -> CheckReport:
+def check_project(
+    database: Database,
+    name: str,
+    *,
+    against: Sets | None = None,
+    report: Report | None = None,
+) -> CheckReport:
     """Look through what a project would freeze now.
 
     Raises:
@@ -52,11 +73,49 @@ def check_project(database: Database, name: str, *, against: Sets | None = None)
         project = project_named(connection, name)
         with closing(rows_to_freeze(connection, project.id)) as rows:
             try:
-                return check(entries_of_rows(rows), name=f"project {name}", against=against)
+                return check(
+                    entries_of_rows(rows),
+                    name=f"project {name}",
+                    against=against,
+                    report=report,
+                )
             except TooLittleData:
                 raise TooLittleData(
                     f"The project {name!r} has no judgements yet. Import or collect some first."
                 ) from None
+
+
+def check_file(
+    path: Path,
+    format_name: str | None = None,
+    *,
+    against: Sets | None = None,
+    report: Report | None = None,
+) -> CheckReport:
+    """Look through a file, or a folder with a dataset, in any format that can be imported.
+
+    Raises:
+        InvalidData: It cannot be read at all.
+        NotFound: There is no format of that name.
+    """
+    from evaluation.linting.check import check
+    from evaluation.linting.sources import entries_of_file
+
+    return check(entries_of_file(path, format_name), name=path.name, against=against, report=report)
+
+
+def evaluation_sets(paths: Iterable[Path]) -> Sets:
+    """The prompts of files or folders, by their names. Those of one name are one set.
+
+    Raises:
+        InvalidData: One of them cannot be read, or holds no prompts.
+    """
+    from evaluation.linting.sources import prompts_of_file
+
+    found: dict[str, list[tuple[Message, ...]]] = {}
+    for path in paths:
+        found.setdefault(path.name, []).extend(prompts_of_file(path))
+    return found
 
 
 def doubts_before_training(data: SnapshotData) -> list[str]:

@@ -1,12 +1,12 @@
 """Judgements in and out: rows a second and peak memory, beside Argilla's `to_datasets`.
 
-    python benchmarks/export.py [--quick] [--json]
+    python benchmarks/export.py [--quick] [--judgements 10000 1000000] [--json]
 
 A made-up file of pairs is imported, one line a judgement, four lines a prompt, answers of some 300
 characters; then the project is exported as `preference` to Parquet with its card, and read back
-with `datasets` from the first row to the last. Sizes: 10,000, 100,000 and 1,000,000 judgements.
-Every step is measured in a fresh process, whose peak memory is that of the process, libraries
-included; so is one that only loads the libraries. `growth` is the peak memory with the most
+with `datasets` from the first row to the last. Sizes: 10,000, 100,000 and 1,000,000 judgements, or
+those that are named. Every step is measured in a fresh process, whose peak memory is that of the
+process, libraries included; so is one that only loads the libraries. `growth` is the peak memory with the most
 judgements over that with the fewest: 1.2 or less is flat.
 
 Beside it, Argilla's SDK turns records of the same texts and choices, without a server, into a
@@ -171,10 +171,18 @@ def alone(step: str, folder: Path, judgements: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="500 and 2,000 judgements")
+    parser.add_argument(
+        "--judgements",
+        type=int,
+        nargs="+",
+        default=(10_000, 100_000, 1_000_000),
+        metavar="NUMBER",
+        help="sizes, the smallest first; one of them at most 100,000",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    sizes = (500, 2_000) if options.quick else (10_000, 100_000, 1_000_000)
-    most_for_argilla = sizes[0] if options.quick else 100_000
+    sizes = (500, 2_000) if options.quick else tuple(options.judgements)
+    most_for_argilla = max(size for size in sizes if size <= 100_000)
     rows = []
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="bench-export-") as scratch:

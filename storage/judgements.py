@@ -8,7 +8,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    func,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from storage import line, seats, tables
@@ -24,11 +33,13 @@ from storage.exclusions import excluded
 from storage.given import Given, given
 from storage.known_items import is_right
 from storage.prepared import prepared
+from storage.prompts import written_for_no_study
 from storage.records import (
     AnnotatorId,
     AssignmentId,
     Comparison,
     Kind,
+    Message,
     ProjectId,
     PromptId,
     Purpose,
@@ -231,6 +242,50 @@ def judgements(
                 contradiction=row.contradiction,
                 retracted=row.retracted,
             )
+
+
+def has_ratings(connection: Connection, project: ProjectId) -> bool:
+    """Whether anybody ever rated anything in a project, also what does not count."""
+    ratings = _submissions.join(tables.prompts).join(tables.ratings)
+    mine = tables.prompts.c.project == project
+    first = select(tables.ratings.c.id).select_from(ratings).where(mine).limit(1)
+    return connection.scalar(first) is not None
+
+
+def unjudged(
+    connection: Connection,
+    project: ProjectId,
+    *,
+    everything: bool = False,
+    without_excluded: bool = False,
+) -> Iterator[tuple[Message, ...]]:
+    """Stream the prompts that nobody judged, or not all answers to which somebody judged.
+
+    Args:
+        connection: Must stay open while they are read.
+        project: The project. What was written for its studies is no answer here.
+        everything: Judgements of known items and repeats, and those taken back, count as well.
+        without_excluded: Those of annotators who are excluded do not count.
+    """
+    counting = _within(project, None, everything)
+    if without_excluded:
+        counting &= _submissions.c.annotator.not_in(excluded(project))
+    said = _submissions.join(tables.prompts)
+    compared, rated = said.join(tables.comparisons), said.join(tables.ratings)
+    judged = union_all(
+        select(tables.comparisons.c.left).select_from(compared).where(counting),
+        select(tables.comparisons.c.right).select_from(compared).where(counting),
+        select(tables.ratings.c.response).select_from(rated).where(counting),
+    )
+    asked = select(_submissions.c.prompt).select_from(said).where(counting)
+    answers = tables.responses.c
+    lonely = select(answers.prompt).where(written_for_no_study(), answers.id.not_in(judged))
+    prompts = tables.prompts.c
+    statement = select(prompts.messages).where(
+        prompts.project == project, prompts.id.not_in(asked) | prompts.id.in_(lonely)
+    )
+    for row in connection.execute(statement, execution_options={"yield_per": BATCH}):
+        yield tuple(row.messages)
 
 
 def counts(connection: Connection, project: ProjectId) -> dict[str, int]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from storage import tables
 from storage.errors import InvalidData, NotFound
-from storage.records import ProjectId, Prompt, PromptId, Response, ResponseId
+from storage.records import Message, ProjectId, Prompt, PromptId, Response, ResponseId
 from storage.rows import BATCH, as_row, count_new, in_batches
 
 # Asked for every task shown. Built once: to build a statement takes longer than to run it.
@@ -63,6 +63,21 @@ def stream_prompts(connection: Connection, project: ProjectId) -> Iterator[Promp
     statement = select(table).where(table.c.project == project).order_by(table.c.id)
     for row in connection.execute(statement, execution_options={"yield_per": BATCH}):
         yield _prompt(row)
+
+
+def answered(connection: Connection, project: ProjectId) -> Iterator[tuple[Message, ...]]:
+    """Stream the messages of the prompts that have answers, but for those of studies."""
+    table = tables.prompts.c
+    having = select(tables.responses.c.prompt).where(written_for_no_study())
+    statement = select(table.messages).where(table.project == project, table.id.in_(having))
+    for row in connection.execute(statement, execution_options={"yield_per": BATCH}):
+        yield tuple(row.messages)
+
+
+def written_for_no_study() -> ColumnElement[bool]:
+    """A response was not written for a study; see `Response.study`."""
+    study: ColumnElement[str] = tables.responses.c.sampling["study"].as_string()
+    return study.is_(None)
 
 
 def prompt(connection: Connection, prompt_id: PromptId) -> Prompt:

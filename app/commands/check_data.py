@@ -13,7 +13,6 @@ from storage.errors import InvalidData, InvalidOption
 
 if TYPE_CHECKING:
     from evaluation.linting.check import CheckReport
-    from storage.records import Message
 
 
 def check(
@@ -47,10 +46,8 @@ def check(
 
     Ends with code 1 where there are errors, so that an import can be made to depend on it.
     """
-    from app.checking import check_project, check_snapshot
-    from evaluation.linting.check import check as look_through
+    from app.checking import check_file, check_project, check_snapshot, evaluation_sets
     from evaluation.linting.findings import Severity, counted
-    from evaluation.linting.sources import entries_of_file
 
     if sum(source is not None for source in (file, snapshot, project)) != 1:
         raise InvalidOption(
@@ -58,9 +55,9 @@ def check(
         )
     if format_name is not None and file is None:
         raise InvalidOption("format", "only a file has a format", format_name)
-    sets = _evaluation_sets(against or [])
+    sets = evaluation_sets(against or [])
     if file is not None:
-        found = look_through(entries_of_file(file, format_name), name=file.name, against=sets)
+        found = check_file(file, format_name, against=sets)
     else:
         with home.open() as (settings, database):
             if snapshot is not None:
@@ -80,12 +77,6 @@ def check(
     errors = found.number(Severity.ERROR)
     if errors:
         raise InvalidData(f"{counted(errors, 'error')} in {found.name}; mend them first.")
-
-
-def _evaluation_sets(paths: list[Path]) -> dict[str, list[tuple[Message, ...]]]:
-    from evaluation.linting.sources import prompts_of_file
-
-    return {path.name: prompts_of_file(path) for path in paths}
 
 
 def _tell(found: CheckReport) -> None:

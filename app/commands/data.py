@@ -173,6 +173,7 @@ def export(
                 else [str(path) for path in report.files],
                 "rows": dict(report.rows),
                 "left_out": dict(report.left_out),
+                "no_place": list(report.no_place),
                 "simulated": report.simulated,
             }
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from markupsafe import Markup
 
-from app.checking import check_project, check_snapshot
+from app.checking import check_file, check_project, check_snapshot, evaluation_sets
 from app.importing import FILE_TYPES
+from app.pages import how_far
 from app.pages.fragments import (
     Tone,
     badge,
@@ -24,14 +26,14 @@ from app.pages.fragments import (
 )
 from app.pages.frame import simulated
 from app.pages.visit import Guard, Visit
-from evaluation.linting.check import CheckReport, check
+from evaluation.linting.check import CheckReport
 from evaluation.linting.figures import FIGURES, drawn
 from evaluation.linting.findings import Finding, Severity
 from evaluation.linting.report import TITLES
-from evaluation.linting.sources import entries_of_file
 from storage import snapshots
 from storage.database import Database
 from storage.errors import InvalidData, NotFound
+from storage.judgements import counts
 from storage.settings import Settings
 
 PROJECT = "project"
@@ -56,8 +58,16 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
                 height=132,
                 elem_classes="t-drop",
             )
+        sets = gr.File(
+            label="Evaluation sets whose prompts must not be in it, if any",
+            file_types=FILE_TYPES,
+            file_count="multiple",
+            height=132,
+            elem_classes="t-drop",
+        )
         with gr.Row(elem_classes="t-actions"):
             go = gr.Button("Check", variant="primary")
+        far = html()
     verdict = html()
     with gr.Row(elem_classes="t-figures t-filled"):
         places = [_place(name) for name in FIGURES]
@@ -66,17 +76,25 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
     def offer(visit: Visit) -> list[Any]:
         return [_banner(visit), _sources(visit, database)]
 
-    def look(visit: Visit, source: str | None, path: str | None) -> list[Any]:
-        told = _look(visit, database, settings, source=source, path=path)
+    def look(
+        visit: Visit, source: str | None, path: str | None, held_out: list[str] | None
+    ) -> list[Any]:
+        benches = [Path(one) for one in held_out or ()]
+        told = _look(visit, database, settings, looks, source=source, path=path, against=benches)
+        # What was uploaded may be confidential, and was wanted for this look only.
+        for one in (*benches, *([] if path is None else [Path(path)])):
+            one.unlink(missing_ok=True)
         figures = [gr.update(value=one, visible=one is not None) for one in drawn(told).values()]
-        return [None, _verdict(told), *figures, _findings(told)]
+        return [None, None, _verdict(told), *figures, _findings(told)]
 
+    looks = how_far.Looks()
     guard.show(page.load, offer, [banner, chosen])
+    how_far.draw(guard, go.click, looks, far)
     guard.do(
         go.click,
         look,
-        [chosen, file],
-        [file, verdict, *places, found],
+        [chosen, file, sets],
+        [file, sets, verdict, *places, found],
         busy="Looking through every row; a million take some minutes.",
     )
 
@@ -111,31 +129,38 @@ def _look(
     visit: Visit,
     database: Database,
     settings: Settings,
+    looks: how_far.Looks,
     *,
     source: str | None,
     path: str | None,
+    against: Sequence[Path],
 ) -> CheckReport:
-    if path is not None:
-        return _look_at_file(Path(path))
-    project = visit.chosen()
-    if source in (None, "", PROJECT):
-        return check_project(database, project.name)
-    with database.read() as connection:
-        known = [one.id for one in snapshots.snapshots(connection, project.id)]
-    if source not in known:
-        raise NotFound("snapshot", str(source), known)
-    return check_snapshot(database, settings, source)
-
-
-def _look_at_file(file: Path) -> CheckReport:
+    uploads = [*against, *([] if path is None else [Path(path)])]
+    who = visit.who.id
     try:
-        told = check(entries_of_file(file), name=file.name)
+        if path is not None:
+            with looks.begun(who, None) as look:
+                sets = evaluation_sets(against)
+                return check_file(Path(path), against=sets, report=look.report)
+        project = visit.chosen()
+        with database.read() as connection:
+            known = {str(one.id): one for one in snapshots.snapshots(connection, project.id)}
+            held = counts(connection, project.id)
+        if source in (None, "", PROJECT):
+            with looks.begun(who, held["comparisons"] + held["ratings"]) as look:
+                sets = evaluation_sets(against)
+                return check_project(database, project.name, against=sets, report=look.report)
+        if source not in known:
+            raise NotFound("snapshot", str(source), known)
+        with looks.begun(who, sum(known[source].rows.values())) as look:
+            sets = evaluation_sets(against)
+            return check_snapshot(database, settings, source, against=sets, report=look.report)
     except InvalidData as error:
-        # People know their file by its name, not by the place where the server keeps it.
-        raise InvalidData(str(error).replace(str(file), file.name)) from error
-    # What was uploaded may be confidential, and was wanted for this look only.
-    file.unlink(missing_ok=True)
-    return told
+        # People know their files by their names, not by the place where the server keeps them.
+        told = str(error)
+        for upload in uploads:
+            told = told.replace(str(upload), upload.name)
+        raise InvalidData(told) from error
 
 
 def _verdict(told: CheckReport) -> Markup:

@@ -17,6 +17,7 @@ from feedback.importers import IMPORTERS
 from feedback.importers.columns import ColumnsConfig
 from feedback.importers.lines import Line, lines_of
 from feedback.importers.report import pass_over
+from feedback.importers.unpacking import unpacked
 from storage.database import Database
 from storage.errors import InvalidData, InvalidOption
 
@@ -103,6 +104,8 @@ def _columns(path: str | None, name: str) -> list[str]:
         first = next(lines_of(Path(path), on_broken=pass_over))
     except InvalidData as error:
         raise _by_name(error, path) from error
+    if name == DETECT and unpacked(first.fields) is not first.fields:
+        return []  # a CSV file that we exported, whose columns are known
     return list(map(str, first.fields))
 
 

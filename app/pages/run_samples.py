@@ -94,10 +94,8 @@ def draw(
             "good",
         )
 
-    for event in looks:
-        guard.show(event, look, screen, inputs=[one, other, seen])
-    for choice in (one, other):
-        guard.show(choice.input, choose, [drawn], inputs=[one, other])
+    guard.show(looks, look, screen, inputs=[one, other, seen])
+    guard.show([one.input, other.input], choose, [drawn], inputs=[one, other])
     guard.do(send.click, give, [one, other], [sent])
 
 

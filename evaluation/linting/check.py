@@ -152,6 +152,8 @@ def check(
         personal.look(entry)
         answers += len(entry.responses)
         sided = sided and (entry.sides or not entry.verdicts)
+    if report is not None:
+        report(sample.seen + refusals)
     if not sample.seen and not refusals:
         raise TooLittleData(f"{name} holds nothing to check.")
     known = sample.entries()

@@ -91,8 +91,9 @@ class Ratings:
             sentence=f"{counted(self.bare.total(), 'rating comes', 'ratings come')} without a scale"
             f" and {'run' if len(self.bare) > 1 else 'is'} from {low:g} to {high:g}: it looks like"
             f" {found[0]:g} to {found[1]:g}, and {meaning}.",
-            advice=f'Write "scale_min": {found[0]:g}, "scale_max": {found[1]:g} into every line;'
-            f" then {formula(*found)}.",
+            advice=f"Import it with --option scale_min={found[0]:g} --option"
+            f' scale_max={found[1]:g}, or write "scale_min": {found[0]:g}, "scale_max":'
+            f" {found[1]:g} into every line; then {formula(*found)}.",
             count=self.bare.total(),
             share=self.bare.total() / (self.bare.total() + self.declared.total()),
             examples=tuple(self.bare_outside_shown),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from feedback.exporters.parts import NOT_IN_OUTPUTS, Part
 from feedback.exporters.single_turn import SEVERAL_TURNS, instruction
 from feedback.exporters.source import Source
 from feedback.exporters.table import ExportConfig, Row, Table
@@ -16,6 +17,7 @@ from storage.records import Split
 if TYPE_CHECKING:
     from storage.parquet import Column
 
+UNANSWERED = "prompts without answers"
 NAMELESS = "answers of which it is not known what wrote them"
 ANOTHER = "further answers of the same policy to the same prompt"
 NOT_ASKED_FOR = "answers of other policies"
@@ -56,6 +58,8 @@ def alpaca_eval(config: AlpacaEvalConfig, source: Source) -> Table:
             if asked is None:
                 left_out[SEVERAL_TURNS] += 1
                 continue
+            if not file.responses:
+                left_out[UNANSWERED] += 1
             met: set[str] = set()
             for response in file.responses:
                 if not response.policy:
@@ -78,4 +82,4 @@ def alpaca_eval(config: AlpacaEvalConfig, source: Source) -> Table:
                         },
                     )
 
-    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows)
+    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows, lacks=NOT_IN_OUTPUTS | {Part.TAGS})

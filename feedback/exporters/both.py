@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from feedback.exporters.parts import Part
 from feedback.exporters.source import PromptFile, Source
 from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table
 from storage.records import HIGHEST_RATING, LOWEST_RATING, Comparison, ResponseId, Split
@@ -44,6 +45,7 @@ _COLUMNS: dict[str, Column] = {
         }
     ],
 }
+_LACKS = frozenset({Part.COMMENTS, Part.CIRCUMSTANCES})
 _MEANING = """\
 One row is one prompt with all its responses and all that was said of them. `ratings` go from 1 to
 7. A preference names two responses by `rid`: `a` stood left and `b` right. `winner` is a, b or tie,
@@ -63,7 +65,12 @@ def both(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
             else:
                 yield file.prompt.split, _row(file)
 
-    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows)
+    return Table(
+        columns=_COLUMNS,
+        meaning=_MEANING,
+        rows=rows,
+        lacks=_LACKS,
+    )
 
 
 def _row(file: PromptFile) -> Row:

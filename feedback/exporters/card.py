@@ -72,6 +72,7 @@ def dataset_card(
     files: Mapping[Split, str],
     rows: Mapping[Split, int],
     left_out: Mapping[str, int],
+    no_place: Sequence[str],
     raters: Mapping[Kind, int],
     simulated: bool,
     guidelines: str,
@@ -101,9 +102,8 @@ def dataset_card(
             pseudonyms=_PSEUDONYMS if "annotator" in columns else "",
             flat=_flattened(table, columns),
             rows=" | ".join(str(rows[split]) for split in Split),
-            left_out="".join(
-                f"\nLeft out: {number} {what}.\n" for what, number in left_out.items()
-            ),
+            left_out="".join(f"\nLeft out: {number} {what}.\n" for what, number in left_out.items())
+            + (f"\nThis format has no place for {in_words(no_place)}.\n" if no_place else ""),
             raters=_raters(raters),
             agreement="".join(f"\n{line}" for line in background.agreement)
             or "\nHow far annotators agree was not worked out.",
@@ -115,6 +115,11 @@ def dataset_card(
         ).rstrip("\n")
         + "\n"
     )
+
+
+def in_words(listed: Sequence[str]) -> str:
+    """One, two and three."""
+    return " and ".join(filter(None, (", ".join(listed[:-1]), listed[-1])))
 
 
 def _flattened(table: Table, columns: Mapping[str, Column]) -> str:

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from feedback.exporters.best import RULE
 from feedback.exporters.decided import decided
+from feedback.exporters.parts import NOT_IN_BEST, NOT_IN_UNGRADED_PAIRS, Part
 from feedback.exporters.sft import best_answers
 from feedback.exporters.source import Source
 from feedback.exporters.table import ExportConfig, Row, Table
@@ -83,7 +84,13 @@ def llamafactory(config: LlamaFactoryConfig, source: Source) -> Table:  # noqa: 
                 },
             )
 
-    return Table(columns=_PAIRS, meaning=_PAIRS_MEANING, rows=rows, beside=_info(ranking=True))
+    return Table(
+        columns=_PAIRS,
+        meaning=_PAIRS_MEANING,
+        rows=rows,
+        lacks=NOT_IN_UNGRADED_PAIRS,
+        beside=_info(ranking=True),
+    )
 
 
 def llamafactory_sft(config: LlamaFactoryConfig, source: Source) -> Table:  # noqa: ARG001
@@ -105,7 +112,13 @@ def llamafactory_sft(config: LlamaFactoryConfig, source: Source) -> Table:  # no
                 },
             )
 
-    return Table(columns=_SFT, meaning=_SFT_MEANING, rows=rows, beside=_info(ranking=False))
+    return Table(
+        columns=_SFT,
+        meaning=_SFT_MEANING,
+        rows=rows,
+        lacks=NOT_IN_BEST | {Part.POLICIES},
+        beside=_info(ranking=False),
+    )
 
 
 def _conversation(messages: Sequence[Message]) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from feedback.exporters.decided import Decided, decided
+from feedback.exporters.parts import NOT_IN_PAIRS
 from feedback.exporters.preference import COLUMNS, MEANING, preference_row
 from feedback.exporters.source import Source
 from feedback.exporters.table import ExportConfig, Row, Table
@@ -60,6 +61,7 @@ def margin(config: MarginConfig, source: Source) -> Table:
         columns=COLUMNS,
         meaning=MEANING + (_CHOICE if config.of == "choice" else _RATINGS),
         rows=rows,
+        lacks=NOT_IN_PAIRS,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from feedback.exporters.decided import decided
+from feedback.exporters.parts import NOT_IN_UNGRADED_PAIRS, Part
 from feedback.exporters.source import Source
 from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table, as_answer
 from storage.records import Split
@@ -33,6 +34,7 @@ reads them, for reward models and DPO. `margin` is the rating (1 to 7) of `chose
 `rejected` by the same annotator in the same sitting; OpenRLHF reads null as 0.
 """
 _PROMPTS: dict[str, Column] = {"input": MESSAGES, "datasource": str, "prompt_id": str}
+_NOT_IN_PROMPTS = frozenset({Part.ANSWERS, Part.FURTHER_TAGS, Part.SOURCES})
 _PROMPTS_MEANING = """\
 One row is one prompt: `input` holds its messages, as `--input_key input --apply_chat_template`
 reads them. OpenRLHF shows results for each `datasource` apart: the first tag of the prompt, else
@@ -58,7 +60,7 @@ def openrlhf(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
                 },
             )
 
-    return Table(columns=_PAIRS, meaning=_PAIRS_MEANING, rows=rows)
+    return Table(columns=_PAIRS, meaning=_PAIRS_MEANING, rows=rows, lacks=NOT_IN_UNGRADED_PAIRS)
 
 
 def openrlhf_prompts(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
@@ -75,4 +77,9 @@ def openrlhf_prompts(config: ExportConfig, source: Source) -> Table:  # noqa: AR
                 },
             )
 
-    return Table(columns=_PROMPTS, meaning=_PROMPTS_MEANING, rows=rows)
+    return Table(
+        columns=_PROMPTS,
+        meaning=_PROMPTS_MEANING,
+        rows=rows,
+        lacks=_NOT_IN_PROMPTS,
+    )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from feedback.exporters.decided import Decided, decided
+from feedback.exporters.parts import NOT_IN_PAIRS
 from feedback.exporters.source import Source
 from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table, as_answer
 from storage.records import Split
@@ -44,7 +45,9 @@ def preference(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
 
     When there is no margin at all, the column is left out: TRL cannot do with one of nulls.
     """
-    with_margin = any(one.rating_gap is not None for one in decided(source, Counter()))
+    with_margin = source.is_rated() and any(
+        one.rating_gap is not None for one in decided(source, Counter())
+    )
 
     def rows(left_out: Counter[str]) -> Iterator[tuple[Split, Row]]:
         for one in decided(source, left_out):
@@ -54,6 +57,7 @@ def preference(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
         columns={name: kind for name, kind in COLUMNS.items() if with_margin or name != "margin"},
         meaning=MEANING + (_MARGIN if with_margin else ""),
         rows=rows,
+        lacks=NOT_IN_PAIRS,
     )
 
 

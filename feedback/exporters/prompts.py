@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from feedback.exporters.parts import Part
 from feedback.exporters.source import Source
 from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table
 from storage.records import Split
@@ -40,4 +41,4 @@ def prompts(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
                 },
             )
 
-    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows)
+    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows, lacks=frozenset({Part.ANSWERS}))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from feedback.exporters.parts import NOT_IN_RATINGS
 from feedback.exporters.source import Source
 from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table
 from storage.records import HIGHEST_RATING, LOWEST_RATING, Split
@@ -56,4 +57,4 @@ def ratings(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
                     },
                 )
 
-    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows)
+    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows, lacks=NOT_IN_RATINGS)

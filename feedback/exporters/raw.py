@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from feedback.exporters.parts import Part
 from feedback.exporters.source import Source, Told
 from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table
 from storage.records import Split
@@ -36,6 +37,7 @@ _COLUMNS: dict[str, Column] = {
     "contradiction": str,
     "retracted": str,
 }
+_LACKS = frozenset({Part.UNJUDGED, Part.TAGS, Part.SOURCES})
 _MEANING = """\
 One row is one submission: everything one annotator said of one task in one go. `shown` gives the
 responses in the order on the screen, left to right, and `comparisons` and `ratings` name them by
@@ -59,7 +61,12 @@ def raw(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
         for told in source.told(everything=True):
             yield told.prompt.split, _row(told)
 
-    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows)
+    return Table(
+        columns=_COLUMNS,
+        meaning=_MEANING,
+        rows=rows,
+        lacks=_LACKS,
+    )
 
 
 def _row(told: Told) -> Row:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import TYPE_CHECKING
 
+from feedback.exporters.parts import Part
 from feedback.exporters.single_turn import SEVERAL_TURNS, instruction
 from feedback.exporters.source import Source
 from feedback.exporters.table import ExportConfig, Row, Table
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
 
 UNDECIDED = "pairs of answers of which no majority preferred one"
 UNKNOWN = "unknown"
+
+_LACKS = frozenset(
+    {
+        Part.UNJUDGED,
+        Part.VOTES,
+        Part.RATINGS,
+        Part.COMMENTS,
+        Part.CIRCUMSTANCES,
+        Part.SAMPLING,
+        Part.FURTHER_TAGS,
+        Part.SOURCES,
+    }
+)
 
 _COLUMNS: dict[str, Column] = {
     "prompt": str,
@@ -75,4 +89,4 @@ def reward_bench(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
                     },
                 )
 
-    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows)
+    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows, lacks=_LACKS)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from feedback.exporters.best import RULE, Best, best_answer
+from feedback.exporters.parts import NOT_IN_BEST
 from feedback.exporters.source import PromptFile, Source
 from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table, as_answer
 from storage.records import Split
@@ -49,7 +50,7 @@ def sft(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
                 },
             )
 
-    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows)
+    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows, lacks=NOT_IN_BEST)
 
 
 def best_answers(source: Source, left_out: Counter[str]) -> Iterator[tuple[PromptFile, Best]]:

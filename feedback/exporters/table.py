@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from feedback.exporters.parts import Part
 from storage.recipes import RecipeConfig
 from storage.records import Message, Split
 
@@ -47,6 +48,8 @@ class Table:
     """What a row and its columns mean, in Markdown, for the dataset card."""
     rows: Callable[[Counter[str]], Iterator[tuple[Split, Row]]]
     """Streams rows with the part they belong to; counts in the argument what it leaves out."""
+    lacks: frozenset[Part]
+    """What the columns have no place for."""
     beside: Callable[[Mapping[Split, str]], Mapping[str, str]] | None = None
     """Makes further files, name and text, of the names of the data files by part."""
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from feedback.exporters.parts import NOT_IN_LABELS
 from feedback.exporters.source import Source, Told
 from feedback.exporters.table import MESSAGES, ExportConfig, Row, Table, as_answer
 from storage.records import ResponseId, Split
@@ -60,7 +61,7 @@ def unpaired(config: ExportConfig, source: Source) -> Table:  # noqa: ARG001
                     },
                 )
 
-    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows)
+    return Table(columns=_COLUMNS, meaning=_MEANING, rows=rows, lacks=NOT_IN_LABELS)
 
 
 def _opinions(told: Told) -> Iterator[tuple[ResponseId, bool | None, str]]:

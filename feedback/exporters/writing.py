@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from feedback.exporters.card import Background, dataset_card
+from feedback.exporters.card import Background, dataset_card, in_words
 from feedback.exporters.files import Writer, row_file
+from feedback.exporters.parts import Part
 from feedback.exporters.source import Source
 from feedback.exporters.table import ExportConfig, Table
 from storage.database import Database
@@ -33,15 +34,18 @@ class ExportReport:
     rows: Mapping[Split, int]
     left_out: Mapping[str, int]
     """How many of what are not in the files, for example {"ties": 12}."""
+    no_place: tuple[str, ...]
+    """What the project holds and the format does not, for example ("ratings",)."""
     simulated: bool
 
     def sentence(self, place: str = "") -> str:
         """The report for people; `place` names where the files are, if not in the folder."""
         left_out = "".join(f", {number} {what} left out" for what, number in self.left_out.items())
+        no_place = f"; no place for {in_words(self.no_place)}" if self.no_place else ""
         simulated = "; some or all judgements are simulated" if self.simulated else ""
         return (
             f"{sum(self.rows.values())} rows ({self.format}) in {place or self.folder}"
-            f"{left_out}{simulated}."
+            f"{left_out}{no_place}{simulated}."
         )
 
 
@@ -77,7 +81,7 @@ def write_export(
     left_out: Counter[str] = Counter()
     written: Counter[Split] = Counter()
     with write_folder(folder) as partial, database.read() as connection:
-        source = Source(connection=connection, project=project)
+        source = Source(connection=connection, project=project, split=config.split)
         table: Table = recipe.run(config, source)
         if only_file and table.beside is not None:
             raise InvalidOption(
@@ -87,8 +91,6 @@ def write_export(
         with ExitStack() as files:
             writers: dict[Split, Writer] = {}
             for split, row in table.rows(left_out):
-                if config.split not in (None, split):
-                    continue
                 if split not in writers:
                     if only_file and names:
                         raise InvalidOption(
@@ -111,6 +113,7 @@ def write_export(
                 f"{''.join(f' ({number} {what})' for what, number in left_out.items())};"
                 " annotate some tasks or import some judgements first."
             )
+        no_place = tuple(str(part) for part in Part if part in table.lacks & source.met)
         names = {split: names[split] for split in Split if split in names}
         beside = table.beside(names) if table.beside is not None else {}
         for name, text in beside.items():
@@ -123,6 +126,7 @@ def write_export(
             files=names,
             rows={split: written[split] for split in Split},
             left_out=left_out,
+            no_place=no_place,
             raters={kind: len(who) for kind, who in source.raters.items()},
             simulated=simulated,
             guidelines=project.guidelines,
@@ -136,6 +140,7 @@ def write_export(
         folder=folder,
         files=tuple(folder / name for name in (*names.values(), *beside, CARD)),
         rows={split: written[split] for split in Split},
-        left_out=dict(left_out),
+        left_out={what: number for what, number in left_out.items() if number},
+        no_place=no_place,
         simulated=simulated,
     )

@@ -26,9 +26,9 @@ from feedback.importers.records import (
     PairsConfig,
     PromptsConfig,
     RatingsConfig,
+    ScaledConfig,
 )
 from feedback.importers.scored_pairs import (
-    ScoredPairsConfig,
     UltraFeedbackPairsConfig,
     read_scored_pair,
     read_ultrafeedback_pair,
@@ -80,7 +80,7 @@ IMPORTERS: Mapping[str, Recipe] = {
         Recipe(
             name="scored-pairs",
             summary="A chosen and a rejected response with a score each, as RLHFlow writes them",
-            config=ScoredPairsConfig,
+            config=ScaledConfig,
             run=read_scored_pair,
         ),
         Recipe(

@@ -116,7 +116,7 @@ def _scores(
     config: RatingsConfig, line: Line, response: Mapping[str, Any], place: int
 ) -> Iterator[Score]:
     for rating in line.objects(response.get("ratings"), "'ratings'"):
-        value, scale = rating_from_1_to_7(line, rating, field_name=config.rating_field)
+        value, scale = rating_from_1_to_7(line, rating, config)
         yield Score(
             response=place,
             aspect=line.name(rating.get("aspect"), "the aspect", default="overall"),

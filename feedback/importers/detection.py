@@ -54,6 +54,9 @@ def _asked(column: object) -> bool:
     )
 
 
+# What stands beside a completion that was judged; without these, it is one to learn from as it is.
+_JUDGED = {"label", "response", "responses"}
+
 # The first that fits is it, so what has more fields stands before what has fewer.
 FORMATS: tuple[tuple[str, Callable[[Fields], bool]], ...] = (
     ("ultrafeedback-binarized", _has("chosen", "rejected", "score_chosen", "score_rejected")),
@@ -71,6 +74,7 @@ FORMATS: tuple[tuple[str, Callable[[Fields], bool]], ...] = (
     ("label-studio", _has("data", "annotations")),
     ("argilla", _argilla),
     ("rankings", lambda fields: "rankings" in fields and "preferences" not in fields),
+    ("prompts", lambda fields: "completion" in fields and not fields.keys() & _JUDGED),
     ("both", lambda fields: "preferences" in fields or _rated(fields)),
     ("ratings", _any("rating", "response")),
 )
@@ -85,8 +89,14 @@ def format_of(line: Line) -> str:
     fields = line.fields
     if isinstance(line.around.get("type"), str) or _any("positive", "negative")(fields):
         return "lmflow"
-    if line.is_table:
+    if line.is_table and all(isinstance(cell, str) for cell in fields.values()):
         return "columns"
+    if fields.keys() >= {"submission", "comparisons", "ratings"}:
+        line.refuse(
+            "this is what `tandem export raw` writes, where known items, repeats, answers that were"
+            " taken back and annotators who are excluded stand among the rest. Export the project"
+            " as `both`, which is read back whole."
+        )
     for name, fits in FORMATS:
         if fits(fields):
             return name

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from feedback.importers.entries import Entry, read_entries, shown
+from feedback.importers.unpacking import unpacked
 from storage.errors import InvalidData
 from storage.layouts import data_files, split_named
 from storage.records import Message, Split, as_messages, check_text
@@ -54,7 +55,8 @@ class Line:
 
     def without_null(self) -> Line:
         """The line without fields that are null: they mean the same as missing ones."""
-        return replace(self, fields=_without_null(self.fields))
+        fields = unpacked(self.fields) if self.is_table else self.fields
+        return replace(self, fields=_without_null(fields))
 
     def refuse(self, problem: str) -> NoReturn:
         """Say what is wrong here.

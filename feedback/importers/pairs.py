@@ -31,6 +31,9 @@ from feedback.importers.records import (
 from feedback.importers.transcripts import transcript
 from storage.records import Message, digest
 
+UNKNOWN_POLICY = "unknown"
+"""What files in RewardBench's format, which need a name, call what is not known."""
+
 
 def read_pair(config: PairsConfig, line: Line) -> JudgedPrompt:
     """Read one line.
@@ -139,6 +142,8 @@ def _candidate(line: Line, what: str, text: str) -> Candidate:
     both = line.fields.get("models")
     if policy is None and isinstance(both, list) and len(both) == 2:
         policy = both[what == "rejected"]
+    if policy == UNKNOWN_POLICY:
+        policy = None
     return candidate(line, {"text": text, "policy": policy}, f"'{what}'")
 
 

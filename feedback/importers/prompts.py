@@ -1,14 +1,16 @@
 """The prompts format: {prompt, tags?, kind?, responses?, known?}, nothing judged yet.
 
-`responses` holds texts, or {text, policy?, sampling?}. With `known` the line is a known item:
-{"purpose": "gold" | "attention" | "qualification", "better": "first" | "second" | "tie",
-"ratings": [[low, high] | null, ...], "explanation": text}, about the responses in their order.
+`responses` holds texts, or {text, policy?, sampling?}; TRL's {prompt, completion} has one. With
+`known` the line is a known item: {"purpose": "gold" | "attention" | "qualification", "better":
+"first" | "second" | "tie", "ratings": [[low, high] | null, ...], "explanation": text}, about the
+responses in their order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from feedback.importers.demonstrations import completion
 from feedback.importers.lines import Line, shown
 from feedback.importers.records import JudgedPrompt, KnownAnswer, PromptsConfig, candidate
 from storage.errors import InvalidData
@@ -24,7 +26,7 @@ def read_prompt(config: PromptsConfig, line: Line) -> JudgedPrompt:  # noqa: ARG
         line.refuse(
             f"'responses' needs to be a list of texts or {{text, policy?}}; got {shown(responses)}."
         )
-    if fields.get("preferences") or any(
+    if any(fields.get(name) for name in ("preferences", "comparisons", "ratings")) or any(
         isinstance(r, dict) and r.get("ratings") for r in responses
     ):
         line.refuse(
@@ -33,9 +35,16 @@ def read_prompt(config: PromptsConfig, line: Line) -> JudgedPrompt:  # noqa: ARG
         )
     return JudgedPrompt(
         messages=line.messages(),
-        responses=tuple(
-            candidate(line, response, f"response {place}")
-            for place, response in enumerate(responses, start=1)
+        responses=(
+            *(
+                candidate(line, response, f"response {place}")
+                for place, response in enumerate(responses, start=1)
+            ),
+            *(
+                [candidate(line, {**fields, "text": completion(line)}, "the completion")]
+                if "completion" in fields
+                else []
+            ),
         ),
         tags=line.tags(),
         source=line.source(),

@@ -22,7 +22,7 @@ def read_rating(config: RatingsConfig, line: Line) -> JudgedPrompt:
     """Read one line: one rating of one response, mapped to 1-7 (see `rating_from_1_to_7`)."""
     fields = line.fields
     response = candidate(line, {**fields, "text": fields.get("response")}, "the response")
-    value, scale = rating_from_1_to_7(line, fields, field_name=config.rating_field)
+    value, scale = rating_from_1_to_7(line, fields, config)
     return JudgedPrompt(
         messages=line.messages(),
         responses=(response,),

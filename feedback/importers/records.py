@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from feedback.importers.lines import Line, shown
 from storage.recipes import RecipeConfig
@@ -53,14 +53,46 @@ class PairsConfig(ImportConfig):
     )
 
 
-class RatingsConfig(ImportConfig):
+class ScaledConfig(ImportConfig):
+    """Options of formats whose ratings may be on any scale."""
+
+    scale_min: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="The lowest rating that could be given, where the file does not say it.",
+    )
+    scale_max: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="The highest rating that could be given, where the file does not say it.",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        low, high = self.scale_min, self.scale_max
+        if (low is None) != (high is None) or (
+            low is not None and high is not None and low >= high
+        ):
+            raise ValueError("scale_min and scale_max belong together, and the first is lower")
+        return self
+
+    @property
+    def scale(self) -> Scale | None:
+        """Both ends, if they are given."""
+        if self.scale_min is None or self.scale_max is None:
+            return None
+        return self.scale_min, self.scale_max
+
+
+class RatingsConfig(ScaledConfig):
     """Options of the formats that hold ratings."""
 
     rating_field: str = Field(
         default="rating",
         min_length=1,
         max_length=100,
-        description="Field that holds the rating. Any other field than `rating` is read as 1 to 7.",
+        description="Field that holds the rating. Any other field than `rating` is read as 1 to 7,"
+        " or on the scale of the options.",
     )
 
 
@@ -205,22 +237,28 @@ def ranked(
 
 
 def rating_from_1_to_7(
-    line: Line, fields: Mapping[str, Any], *, field_name: str
+    line: Line, fields: Mapping[str, Any], config: RatingsConfig
 ) -> tuple[float, Scale | None]:
     """A rating on the scale from 1 to 7, and the scale it was mapped from if that was another.
 
     `scale_min` and `scale_max` belong to the field `rating`; without them, or in another field, the
-    value is taken as it is when it lies between 1 and 7, and refused otherwise.
+    options of these names tell the scale. Without those, too, the value is taken as it is when it
+    lies between 1 and 7, and refused otherwise.
     """
+    field_name = config.rating_field
     value = line.number_of(fields.get(field_name), f"{field_name!r}")
     low, high = fields.get("scale_min"), fields.get("scale_max")
     if field_name != "rating" or (low is None and high is None):
-        if not LOWEST_RATING <= value <= HIGHEST_RATING:
+        if config.scale is not None:
+            low, high = config.scale
+        elif not LOWEST_RATING <= value <= HIGHEST_RATING:
             line.refuse(
                 f"{field_name} {value:g} lies outside {LOWEST_RATING} to {HIGHEST_RATING} and its"
-                " scale is not given; add scale_min and scale_max to every line."
+                " scale is not given; give the options scale_min and scale_max, or add them to"
+                " every line."
             )
-        return value, None
+        else:
+            return value, None
     low, high = line.number_of(low, "'scale_min'"), line.number_of(high, "'scale_max'")
     if low >= high:
         line.refuse(f"scale_min {low:g} needs to be lower than scale_max {high:g}.")

@@ -15,15 +15,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from feedback.importers.lines import Line
 from feedback.importers.pairs import read_pair
 from feedback.importers.records import (
-    ImportConfig,
     JudgedPrompt,
     PairsConfig,
-    Scale,
+    ScaledConfig,
     score_on,
 )
 from feedback.importers.ultrafeedback import JUDGE
@@ -32,35 +31,8 @@ _NAMES = ("score_{}", "{}_score", "{}_rating")
 _NO_SCALE = "scores whose scale is not given (options scale_min and scale_max)"
 
 
-class ScoredPairsConfig(ImportConfig):
-    """Options of pairs with scores."""
-
-    scale_min: float | None = Field(
-        default=None, allow_inf_nan=False, description="The lowest score that could be given."
-    )
-    scale_max: float | None = Field(
-        default=None, allow_inf_nan=False, description="The highest score that could be given."
-    )
-
-    @model_validator(mode="after")
-    def _whole(self) -> ScoredPairsConfig:
-        low, high = self.scale_min, self.scale_max
-        if (low is None) != (high is None) or (
-            low is not None and high is not None and low >= high
-        ):
-            raise ValueError("scale_min and scale_max belong together, and the first is lower")
-        return self
-
-    @property
-    def scale(self) -> Scale | None:
-        """Both ends, if they are given."""
-        if self.scale_min is None or self.scale_max is None:
-            return None
-        return self.scale_min, self.scale_max
-
-
-class UltraFeedbackPairsConfig(ScoredPairsConfig):
-    """The same, with the judge and the scale of UltraFeedback."""
+class UltraFeedbackPairsConfig(ScaledConfig):
+    """Options of pairs with scores, with the judge and the scale of UltraFeedback."""
 
     annotator_kind: Literal["person", "program"] = Field(
         default="program", description="Who judged: a program, which GPT-4 is, or a person."
@@ -78,7 +50,7 @@ def read_ultrafeedback_pair(config: UltraFeedbackPairsConfig, line: Line) -> Jud
     return read_scored_pair(config, replace(line, fields={"annotator": JUDGE, **line.fields}))
 
 
-def read_scored_pair(config: ScoredPairsConfig, line: Line) -> JudgedPrompt:
+def read_scored_pair(config: ScaledConfig, line: Line) -> JudgedPrompt:
     """Read one line."""
     pair = read_pair(PairsConfig(annotator_kind=config.annotator_kind), line)
     if not pair.verdicts:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import datasets
 import pytest
+from exported_rows import rows
 
-from feedback.exporters import EXPORTERS, ExportReport, export
+from feedback.exporters import EXPORTERS, export
 from storage.annotators import add_annotator
 from storage.database import Database
 from storage.errors import InvalidOption, NotFound, TooLittleData
 from storage.judgements import record_imported
-from storage.parquet import read_rows
 from storage.projects import ensure_project, set_collecting
 from storage.prompts import add_prompts, add_responses, prompts, responses
 from storage.records import (
-    Annotator,
     Collecting,
     Comparison,
     Kind,
@@ -42,81 +39,6 @@ from storage.records import (
 )
 
 LEFT, RIGHT = "Why? alpha", "Why? beta"
-
-
-@pytest.fixture
-def say(
-    database: Database, project: Project, person: Callable[..., Annotator], now: datetime
-) -> Callable[..., None]:
-    """Keep a judgement of LEFT and RIGHT."""
-    numbers, people = count(), {}
-
-    def say(
-        choice: int | None = None,
-        ratings: tuple[float | None, float | None] = (None, None),
-        *,
-        who: str = "Ann Example",
-        kind: Kind = Kind.PERSON,
-        both_bad: bool = False,
-    ) -> None:
-        if who not in people:
-            people[who] = person(who, kind)
-        with database.write() as connection:
-            answers = {
-                answer.text: answer
-                for theirs in responses(connection, project.id).values()
-                for answer in theirs
-            }
-            left, right = answers[LEFT], answers[RIGHT]
-            record_imported(
-                connection,
-                [
-                    Submission(
-                        id=SubmissionId(f"submission-{next(numbers)}"),
-                        annotator=people[who].id,
-                        prompt=left.prompt,
-                        comparisons=()
-                        if choice is None
-                        else (
-                            Comparison(
-                                left=left.id, right=right.id, choice=choice, both_bad=both_bad
-                            ),
-                        ),
-                        ratings=tuple(
-                            Rating(response=answer.id, value=value)
-                            for answer, value in zip((left, right), ratings, strict=True)
-                            if value is not None
-                        ),
-                        received=now,
-                    )
-                ],
-            )
-
-    return say
-
-
-@pytest.fixture
-def write(
-    database: Database, project: Project, tmp_path: Path, now: datetime
-) -> Callable[..., ExportReport]:
-    numbers = count()
-
-    def write(format_name: str, file_type: str = "jsonl") -> ExportReport:
-        folder = tmp_path / f"export-{next(numbers)}"
-        return export(database, project, format_name, folder=folder, file_type=file_type, now=now)
-
-    return write
-
-
-def rows(report: ExportReport) -> list[dict[str, Any]]:
-    """Every row of an export, whatever its file type; None where a value is missing."""
-    found: list[dict[str, Any]] = []
-    for path in report.files:
-        if path.suffix == ".parquet":
-            found += read_rows(path)
-        elif path.suffix == ".jsonl":
-            found += (json.loads(line) for line in path.read_text("utf-8").splitlines())
-    return found
 
 
 # --- preference
@@ -235,6 +157,8 @@ def test_raw_keeps_all_that_is_known_of_a_judgement(
     assert {r["response_id"]: r["text"] for r in row["responses"]} == dict(
         zip((left, right), shown.responses, strict=True)
     )
+    assert "when and how a task was shown" in write("both").no_place
+    assert "when and how a task was shown" not in write("raw").no_place
 
 
 def test_raw_alone_keeps_what_nothing_is_learnt_from(

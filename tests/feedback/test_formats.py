@@ -243,6 +243,23 @@ def test_another_field_may_hold_the_rating(read: Any) -> None:
     assert judged.scores[0].value == 2.5
 
 
+def test_a_scale_may_be_an_option_where_lines_tell_none(read: Any) -> None:
+    bare = {"prompt": "p", "response": "r", "rating": 5}
+    scale = {"scale_min": 0, "scale_max": 10}
+    ours, theirs = read(bare, RATING, **scale)
+    # 1 + 6 * 5 / 10, and by the scale of its own line 1 + 6 * (3 - 1) / 4.
+    assert (ours.scores[0].value, ours.scores[0].scale) == (4, (0, 10))
+    assert (theirs.scores[0].value, theirs.scores[0].scale) == (4, (1, 5))
+    [both] = read(BOTH, **scale)
+    assert [score.value for score in both.scores] == [pytest.approx(2.2)]
+    [other] = read(RATING | {"share": 5}, rating_field="share", **scale)
+    assert other.scores[0].value == 4
+    with pytest.raises(InvalidData, match="rating 11 lies outside its scale 0 to 10"):
+        read(bare | {"rating": 11}, **scale)
+    with pytest.raises(InvalidOption, match="scale_min and scale_max belong together"):
+        read(bare, scale_min=0)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -256,7 +273,7 @@ def test_another_field_may_hold_the_rating(read: Any) -> None:
         ({"scale_max": 1}, "scale_min 1 needs to be lower than scale_max 1"),
         (
             {"rating": 8, "scale_min": None, "scale_max": None},
-            "rating 8 lies outside 1 to 7 and its scale is not given; add scale_min and scale_max",
+            "rating 8 lies outside 1 to 7 and its scale is not given; give the options scale_min",
         ),
         ({"response": None}, "the response needs some text"),
         ({"aspect": ""}, "the aspect needs some text"),

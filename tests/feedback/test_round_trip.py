@@ -1,4 +1,7 @@
-"""Nothing is lost when a project is exported and imported again."""
+"""Orders of lines and a real file: nothing is lost when they are exported and imported again.
+
+That every format gives back what it holds is the subject of `test_doors_both_ways`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feedback.exporters import export
@@ -52,30 +55,6 @@ def said(draw: st.DrawFn) -> dict[str, Any]:
         "aspect": draw(st.sampled_from(["overall", "style"])),
         "kind": draw(st.sampled_from(Kind)),
     }
-
-
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    sittings=st.lists(said(), min_size=1, max_size=8),
-    file_type=st.sampled_from(["jsonl", "parquet"]),
-)
-def test_both_comes_back_as_it_went(
-    database: Database,
-    tmp_path: Path,
-    now: datetime,
-    sittings: list[dict[str, Any]],
-    file_type: str,
-) -> None:
-    there = f"there {secrets.token_hex(8)}"
-    with database.write() as connection:
-        here = _fill(connection, sittings, now)
-    folder = tmp_path / here.name
-    for path in export(database, here, "both", folder=folder, file_type=file_type, now=now).files:
-        if path.name != "README.md":
-            import_file(database, path, project=there, now=now)
-    assert _content(database, there) == _content(database, here.name)
 
 
 def _fill(connection: Connection, sittings: list[dict[str, Any]], now: datetime) -> Project:
@@ -159,64 +138,6 @@ def _content(database: Database, project: str) -> Counter[str]:
                 for one in said
             ),
         ]
-    )
-
-
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    sittings=st.lists(said(), min_size=1, max_size=8),
-    written=st.tuples(
-        st.sampled_from(["preference", "ratings"]), st.sampled_from(["jsonl", "parquet"])
-    ),
-)
-def test_what_preference_and_ratings_can_hold_comes_back(
-    database: Database,
-    tmp_path: Path,
-    now: datetime,
-    sittings: list[dict[str, Any]],
-    written: tuple[str, str],
-) -> None:
-    """Sides, ties and sittings have no place in these files; the rest of a judgement has."""
-    name, file_type = written
-    there = f"there {secrets.token_hex(8)}"
-    with database.write() as connection:
-        here = _fill(connection, sittings, now)
-    assume(_single(database, here.name, name))
-    folder = tmp_path / here.name
-    for path in export(database, here, name, folder=folder, file_type=file_type, now=now).files:
-        if path.name != "README.md":
-            import_file(database, path, project=there, now=now)
-    assert _single(database, there, name) == _single(database, here.name, name)
-
-
-def _single(database: Database, project: str, name: str) -> Counter[str]:
-    """Each judgement of a project by itself, in the terms of an export format."""
-    with database.read() as connection:
-        found = project_named(connection, project)
-        asked = {prompt.id: prompt for prompt in prompts(connection, found.id)}
-        texts = {
-            one.id: one.text for all_ in responses(connection, found.id).values() for one in all_
-        }
-        judged = list(judgements(connection, found.id))
-    return Counter(
-        digest(one.kind, asked[one.prompt].messages, *what)
-        for one in judged
-        for what in (
-            [(texts[r.response], r.aspect, float(r.value)) for r in one.ratings]
-            if name == "ratings"
-            else [
-                (
-                    texts[c.preferred],
-                    sorted([texts[c.left], texts[c.right]]),
-                    abs(c.choice),
-                    c.graded,
-                )
-                for c in one.comparisons
-                if c.preferred is not None
-            ]
-        )
     )
 
 

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import count
+from importlib import import_module
+from inspect import isfunction
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import datasets
 import pytest
-from hypothesis import HealthCheck, given, settings
+from exported_rows import rows
+from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback.exporters import EXPORTERS, ExportReport, export, export_file
+import feedback.exporters
+from feedback.exporters import EXPORTERS, export, export_file
 from feedback.exporters.best import NOT_GOOD, UNJUDGED, Best, best_answer
 from feedback.exporters.source import PromptFile
 from feedback.importers.demonstrations import read_demonstrations
 from storage.database import Database
 from storage.errors import InvalidOption, TooLittleData
-from storage.judgements import Judgement, record_imported
+from storage.judgements import Judgement
 from storage.prompts import add_prompts, add_responses, responses
 from storage.records import (
-    Annotator,
     Comparison,
     Kind,
     Project,
@@ -34,7 +38,6 @@ from storage.records import (
     Rating,
     Response,
     Split,
-    Submission,
     SubmissionId,
 )
 
@@ -48,57 +51,6 @@ CONVERSATION = [
 
 
 @pytest.fixture
-def say(
-    database: Database, project: Project, person: Callable[..., Annotator], now: datetime
-) -> Callable[..., None]:
-    """Keep a judgement of ALPHA (left) and BETA (right), or of other answers."""
-    numbers, people = count(), {}
-
-    def say(
-        choice: int | None = None,
-        ratings: Sequence[float | None] = (),
-        *,
-        who: str = "Ann",
-        of: tuple[str, str] = (ALPHA, BETA),
-        graded: bool = True,
-    ) -> None:
-        if who not in people:
-            people[who] = person(who)
-        with database.write() as connection:
-            known = {
-                one.text: one
-                for theirs in responses(connection, project.id).values()
-                for one in theirs
-            }
-            left, right = (known[text] for text in of)
-            compared = (
-                ()
-                if choice is None
-                else (Comparison(left=left.id, right=right.id, choice=choice, graded=graded),)
-            )
-            rated = tuple(
-                Rating(response=one.id, value=value)
-                for one, value in zip((left, right), ratings, strict=False)
-                if value is not None
-            )
-            record_imported(
-                connection,
-                [
-                    Submission(
-                        id=SubmissionId(f"s{next(numbers)}"),
-                        annotator=people[who].id,
-                        prompt=left.prompt,
-                        comparisons=compared,
-                        ratings=rated,
-                        received=now,
-                    )
-                ],
-            )
-
-    return say
-
-
-@pytest.fixture
 def conversation(database: Database, project: Project) -> None:
     """A prompt of several turns with the answers X and Y, whose writers nobody knows."""
     prompt = Prompt.of(project.id, CONVERSATION)
@@ -106,29 +58,6 @@ def conversation(database: Database, project: Project) -> None:
     with database.write() as connection:
         add_prompts(connection, [prompt])
         add_responses(connection, answers)
-
-
-@pytest.fixture
-def write(
-    database: Database, project: Project, tmp_path: Path, now: datetime
-) -> Callable[..., ExportReport]:
-    numbers = count()
-
-    def write(name: str, **options: Any) -> ExportReport:
-        folder = tmp_path / f"export-{next(numbers)}"
-        return export(database, project, name, folder=folder, options=options, now=now)
-
-    return write
-
-
-def rows(report: ExportReport) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for path in report.files:
-        if path.suffix == ".jsonl":
-            found += (json.loads(line) for line in path.read_text("utf-8").splitlines())
-        elif path.suffix == ".json" and path.name != "dataset_info.json":
-            found += json.loads(path.read_text("utf-8"))
-    return found
 
 
 # --- margins
@@ -512,56 +441,21 @@ def test_the_card_says_who_judged_by_what_rules_and_under_which_licence(
     assert "There were no guidelines." in plain
 
 
-# --- round trips
-
-
-words = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=8)
-
-
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    asked=st.dictionaries(words, st.lists(words, max_size=3, unique=True), min_size=1, max_size=5),
-    source=words,
-    file_type=st.sampled_from(["jsonl", "jsonl.gz", "parquet"]),
-)
-def test_prompts_come_back_as_they_went(
-    *,
-    database: Database,
-    tmp_path: Path,
-    now: datetime,
-    asked: dict[str, list[str]],
-    source: str,
-    file_type: str,
-) -> None:
-    import secrets
-
-    from feedback.importers.store import import_file
-    from storage.projects import ensure_project, project_named
-    from storage.prompts import prompts
-
-    unique = secrets.token_hex(4)
-    with database.write() as connection:
-        here = ensure_project(connection, f"here {unique}", now=now)
-        add_prompts(
-            connection,
-            [Prompt.of(here.id, text, tags=tags, source=source) for text, tags in asked.items()],
-        )
-    report = export(
-        database, here, "prompts", folder=tmp_path / unique, file_type=file_type, now=now
-    )
-    for path in report.files[:-1]:
-        import_file(database, path, project=f"there {unique}", now=now)
-    with database.read() as connection:
-        there = project_named(connection, f"there {unique}")
-        sides = [
-            sorted((str(p.messages), p.tags, p.source) for p in prompts(connection, one.id))
-            for one in (here, there)
-        ]
-    assert sides[0] == sides[1]
-    assert len(sides[0]) == len(asked)
-
-
-def test_every_format_is_in_the_table_under_its_own_name() -> None:
-    assert all(name == recipe.name for name, recipe in EXPORTERS.items())
+def test_every_exporter_is_in_the_table_and_in_the_document_under_its_own_name() -> None:
+    modules = [
+        import_module(f"feedback.exporters.{found.name}")
+        for found in iter_modules(feedback.exporters.__path__)
+    ]
+    exporters = {
+        made
+        for module in modules
+        for made in vars(module).values()
+        if isfunction(made) and made.__annotations__.get("return") == "Table"
+    }
+    assert {name: recipe.run for name, recipe in EXPORTERS.items()} == {
+        made.__name__: made for made in exporters
+    }
+    document = (Path(__file__).parents[2] / "docs/exporting.md").read_text("utf-8")
+    table = document.partition("| format |")[2].partition("\n\n")[0]
+    named = [row.split("|")[1] for row in table.splitlines()[2:]]
+    assert {name for cell in named for name in re.findall(r"`(\w+)`", cell)} == EXPORTERS.keys()
