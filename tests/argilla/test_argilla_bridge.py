@@ -36,7 +36,7 @@ from storage.records import Collecting, Project, ProjectId, Prompt, Response, Re
 from storage.skips import skips
 from storage.tasks import tasks
 
-pytestmark = pytest.mark.argilla
+pytestmark = [pytest.mark.argilla, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = {"preference": "1_better", "rating_1": 6, "rating_2": 3}

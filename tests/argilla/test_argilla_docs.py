@@ -22,7 +22,7 @@ from ports import free_port
 from app.cli import main
 from feedback.argilla.pushing import Suggesting
 
-pytestmark = pytest.mark.argilla
+pytestmark = [pytest.mark.argilla, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES = [
