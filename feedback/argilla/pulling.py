@@ -88,6 +88,8 @@ class Pulled:
     """Judgements beyond what their tasks asked for; they are kept like all others."""
     foreign: int = 0
     """Records that are no task of the project."""
+    mended: int = 0
+    """Responses that the server had saved without values, and now has with an empty set of them."""
     refused: int = 0
     """Submitted answers that are no judgement of their task."""
     reasons: list[str] = field(default_factory=list)
@@ -159,6 +161,9 @@ def pull(
         there = 0
         for page in server.pages(dataset):
             desk.take_page(page, now=now)
+            for response, status in page.mute:
+                server.mend(response, status)
+            report.mended += len(page.mute)
             seen |= set(page.records)
             there = page.total
             if progress is not None:

@@ -56,6 +56,8 @@ class Page:
     records: tuple[str, ...]
     """Ids of ours."""
     answers: tuple[Answered, ...]
+    mute: tuple[tuple[str, str], ...] = ()
+    """The server's ids and states of responses that it saved without values, with an error 500."""
     done: int
     """Records read so far, with these."""
     total: int
@@ -141,9 +143,28 @@ class Server:
                     for record in items
                     for response in record.get("responses") or ()
                 ),
+                mute=tuple(
+                    (str(response["id"]), str(response["status"]))
+                    for record in items
+                    for response in record.get("responses") or ()
+                    if response.get("values") is None
+                ),
                 done=done,
                 total=int(found.get("total", done)),
             )
+
+    def mend(self, response: str, status: str) -> None:
+        """Give a response that was saved without values an empty set of them.
+
+        Until then the server cannot write its record again, nor build its index anew.
+
+        Raises:
+            ServiceFailed: It refuses, or does not answer.
+        """
+        said = {"status": status, "values": {}}
+        with telling(self.url):
+            path = f"/api/v1/responses/{response}"
+            patiently(lambda: _json(self.client.http_client.put(path, json=said)))
 
     def read(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """What the server has under an address of its interface.

@@ -148,6 +148,7 @@ def test_exactly_what_three_people_said_comes_back_through_restarts(
     found = desk.pull()
     assert (found.new, found.drafts, found.discarded, found.refused) == (4, 1, 2, 0)
     assert (found.records, found.responses, found.beside, found.missed) == (3, 7, 0, 0)
+    assert found.mended == 1
     assert told(desk) == {(first, ann.id, -2), (second, ann.id, -2), (first, ben.id, None),
                           (third, cid.id, -2)}  # fmt: skip
     # Nothing twice: not from the same server, not from one that was started again.
@@ -155,7 +156,7 @@ def test_exactly_what_three_people_said_comes_back_through_restarts(
     argilla_server.restart()
     again = desk.pull()
     assert (again.new, again.changed, again.withdrawn, again.discarded) == (0, 0, 0, 0)
-    assert (again.known, again.drafts) == (6, 1)
+    assert (again.known, again.drafts, again.mended) == (6, 1, 0)
     assert desk.said(everything=True) == before
     # Minds are changed: an edit, a deletion, a draft that is finished.
     ann.edit(changed["id"], GOOD | {"preference": "2_much_better"})

@@ -74,10 +74,10 @@ def test_records_are_read_page_by_page() -> None:
 
 def test_a_response_is_read_as_the_server_writes_it() -> None:
     responses = [
-        {"values": {"preference": {"value": "tie"}}, "status": "submitted", "user_id": "u1",
-         "inserted_at": "2026-11-22T18:41:02.150036", "updated_at": "2026-11-22T18:45:02.150036"},
+        {"id": "r1", "values": {"preference": {"value": "tie"}}, "status": "submitted",
+         "user_id": "u1", "inserted_at": "2026-11-22T18:41:02.150036", "updated_at": "2026-11-22T18:45:02.150036"},
         # Saved in spite of the error 500 that discarding without values gives.
-        {"values": None, "status": "discarded", "user_id": "u2",
+        {"id": "r2", "values": None, "status": "discarded", "user_id": "u2",
          "inserted_at": "2026-11-22T18:41:02", "updated_at": "2026-11-22T18:41:02"},
     ]  # fmt: skip
     body = {"items": [record(1, responses=responses)], "total": 1}
@@ -93,6 +93,14 @@ def test_a_response_is_read_as_the_server_writes_it() -> None:
     assert one.values == {"preference": "tie"}
     assert one.at == datetime(2026, 11, 22, 18, 45, 2, 150036, UTC)
     assert (other.status, other.values) == ("discarded", {})
+    assert page.mute == (("r2", "discarded"),)
+
+
+def test_a_response_without_values_is_mended() -> None:
+    found, asked = server(httpx.ReadError("closed"), httpx.Response(200, json={}))
+    found.mend("r2", "discarded")
+    assert [(one.method, one.url.path) for one in asked] == [("PUT", "/api/v1/responses/r2")] * 2
+    assert json.loads(asked[-1].content) == {"status": "discarded", "values": {}}
 
 
 @pytest.mark.parametrize(
