@@ -75,7 +75,8 @@ def test_records_are_read_page_by_page() -> None:
 def test_a_response_is_read_as_the_server_writes_it() -> None:
     responses = [
         {"id": "r1", "values": {"preference": {"value": "tie"}}, "status": "submitted",
-         "user_id": "u1", "inserted_at": "2026-11-22T18:41:02.150036", "updated_at": "2026-11-22T18:45:02.150036"},
+         "user_id": "u1", "inserted_at": "2026-11-22T18:41:02.150036",
+         "updated_at": "2026-11-22T18:45:02.150036"},
         # Saved in spite of the error 500 that discarding without values gives.
         {"id": "r2", "values": None, "status": "discarded", "user_id": "u2",
          "inserted_at": "2026-11-22T18:41:02", "updated_at": "2026-11-22T18:41:02"},
