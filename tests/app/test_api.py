@@ -93,6 +93,7 @@ def test_a_task_shows_texts_and_nothing_that_tells_who_wrote_them(
             "progress",
             "qualification",
             "messages",
+            "elsewhere",
             "completion",
         }
         for task in shown["tasks"]:
