@@ -79,7 +79,7 @@ EVERY = dict(commands(make_app()))
 def test_the_groups_are_those_of_the_design() -> None:
     designed = (
         "serve worker demo import check export snapshot sample train score evaluate study judge"
-        " models jobs users doctor"
+        " argilla models jobs users doctor"
     )
     assert set(designed.split()) == set(GROUPS)
 

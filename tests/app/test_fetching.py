@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -44,7 +50,13 @@ class _Site(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Site)
+    with serving(_Site) as address:
+        yield address
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -127,6 +139,76 @@ def test_offline_the_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         fetched("hf://datasets/owner/name/data/train.parquet"),
     ):
         pass
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """As much of the Hub as its own client asks for one file of a data set."""
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+        if self.path in FILES_OF_HUB:
+            self.wfile.write(CONTENT)
+
+    def _answer(self) -> None:
+        if self.path not in FILES_OF_HUB:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", "c" * 40)
+        self.send_header("ETag", f'"{hashlib.sha1(CONTENT, usedforsecurity=False).hexdigest()}"')
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+FILES_OF_HUB = {
+    f"/datasets/owner/name/resolve/{revision}/data/train.jsonl" for revision in ("main", "v2")
+}
+
+
+@pytest.fixture
+def hub() -> Iterator[str]:
+    with serving(_Hub) as address:
+        yield address
+
+
+def test_a_file_of_the_hub_is_imported(hub: str, tmp_path: Path) -> None:
+    """The Hub's own client reads the address when it is loaded, so in a process of its own."""
+
+    def fetch(address: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("HF_")
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "app.cli", "import", address, "--project", "p", "--json"],
+            cwd=Path(__file__).parents[2],
+            env={**environment, "HF_ENDPOINT": hub, "HF_HOME": str(tmp_path / "hf"),
+                 "TANDEM_DATA_DIR": str(tmp_path / "data")},
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=240,
+        )  # fmt: skip
+
+    first = fetch("hf://datasets/owner/name/data/train.jsonl")
+    assert first.returncode == 0, first.stderr
+    told = json.loads(first.stdout)
+    assert (told["file"], told["lines"], told["comparisons"]) == ("train.jsonl", 100, 100)
+    again = fetch("hf://datasets/owner/name@v2/data/train.jsonl")
+    assert json.loads(again.stdout)["duplicates"] == 100
+    # Nothing of it stays but what was imported.
+    assert not list((tmp_path / "hf").rglob("train.jsonl"))
+    missing = fetch("hf://datasets/owner/secret/data/train.jsonl")
+    assert missing.returncode == 1
+    assert "cannot be fetched from the Hub" in missing.stderr
+    assert "for private data HF_TOKEN" in missing.stderr
 
 
 def test_a_path_is_no_address(tmp_path: Path) -> None:
