@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -109,3 +110,21 @@ def test_broken_lines_refuse_the_file_or_are_left_out_as_chosen(
     assert upload["path"] not in told
     assert "<i>" not in told
     assert held(desk) == before + 1
+
+
+def test_a_csv_file_of_ours_comes_back_without_naming_its_columns(
+    full_desk: tuple[Desk, Invented], tmp_path: Path
+) -> None:
+    desk, _ = full_desk
+    made(desk)
+    messages = [{"role": "user", "content": "Why, then?"}]
+    file = tmp_path / "preference.csv"
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        rows = csv.writer(opened)
+        rows.writerow(["prompt", "chosen", "rejected", "strength", "chosen_id", "rejected_id"])
+        ends = ([{"role": "assistant", "content": text}] for text in ("Because.", "No."))
+        rows.writerow([*(json.dumps(each) for each in (messages, *ends)), "3", "a", "b"])
+    upload = uploaded(desk, file)
+    assert not offered(desk, upload)["visible"]
+    told = brought_in(desk, upload)[1].replace("\u00a0", " ")
+    assert "1 prompt, 2 responses, 1 choice from preference.csv (pairs)" in told
