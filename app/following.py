@@ -18,7 +18,9 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
 from feedback.argilla.events import Subscription, read_event, subscribe, unsubscribe
-from feedback.argilla.pulling import Desk, Pulled, project_datasets, pull
+from feedback.argilla.pulling import project_datasets, pull
+from feedback.argilla.report import Pulled
+from feedback.argilla.taking import Desk
 from storage.errors import InvalidData, NotAllowed, NotFound, ServiceFailed
 from storage.projects import project_named
 

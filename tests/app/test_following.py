@@ -239,7 +239,7 @@ def test_messages_are_taken_while_they_are_subscribed_to(
         with running(following, every=60, listener=listener, address=address + "/"):
             until(lambda: argilla.pulls >= 2)
             assert list(argilla.webhooks.values()) == [address + PATH]
-            reply = httpx.post(address + PATH, **message(known[0], "2_better"))
+            reply = httpx.post(address + PATH, timeout=60, **message(known[0], "2_better"))
             assert (reply.status_code, reply.json()) == (200, {"taken": True})
             assert said() == [2]
     assert argilla.webhooks == {}

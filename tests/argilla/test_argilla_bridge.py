@@ -22,8 +22,9 @@ from argilla_people import Person, Team
 from genuine_server import GenuineServer
 from ports import free_port
 
-from feedback.argilla.pulling import Pulled, project_datasets, pull, pull_file
+from feedback.argilla.pulling import project_datasets, pull, pull_file
 from feedback.argilla.pushing import Pushed, Suggesting, push
+from feedback.argilla.report import Pulled
 from feedback.argilla.server import Server
 from feedback.pairing import make_tasks
 from storage.annotators import annotators

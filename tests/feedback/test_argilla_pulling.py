@@ -14,9 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feedback.argilla.pulling import FROM_ARGILLA, Desk, Pulled, pull_file
+from feedback.argilla.pulling import pull_file
 from feedback.argilla.pushing import shown_order
+from feedback.argilla.report import Pulled
 from feedback.argilla.server import SHOWN, Answered, Page
+from feedback.argilla.taking import FROM_ARGILLA, Desk
 from feedback.pairing import make_tasks
 from feedback.tasks import EDITED
 from storage.annotators import annotators
