@@ -6,8 +6,8 @@ A made-up file of pairs is imported, one line a judgement, four lines a prompt, 
 characters; then the project is exported as `preference` to Parquet with its card, and read back
 with `datasets` from the first row to the last. Sizes: 10,000, 100,000 and 1,000,000 judgements, or
 those that are named. Every step is measured in a fresh process, whose peak memory is that of the
-process, libraries included; so is one that only loads the libraries. `growth` is the peak memory with the most
-judgements over that with the fewest: 1.2 or less is flat.
+process, libraries included; so is one that only loads the libraries. `growth` is the peak memory
+with the most judgements over that with the fewest: 1.2 or less is flat.
 
 Beside it, Argilla's SDK turns records of the same texts and choices, without a server, into a
 `datasets` table (`Records.to_datasets`) and writes that as Parquet. It holds all records at once,
