@@ -69,7 +69,7 @@ def dataset_card(
     *,
     title: str,
     summary: str,
-    files: Mapping[Split, str],
+    files: Mapping[Split, Sequence[str]],
     rows: Mapping[Split, int],
     left_out: Mapping[str, int],
     no_place: Sequence[str],
@@ -81,8 +81,11 @@ def dataset_card(
     now: datetime,
 ) -> str:
     """Describe an export. The head is YAML, written as the JSON that YAML also understands."""
-    parts = [{"split": str(split), "path": name} for split, name in files.items()]
-    name = next(iter(files.values()))
+    parts = [
+        {"split": str(split), "path": names[0] if len(names) == 1 else list(names)}
+        for split, names in files.items()
+    ]
+    name = next(iter(files.values()))[0]
     columns = flat(table.columns, name)
     head = {
         "license": licence,

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, Self, cast
 
 from feedback.exporters.table import Row
 
@@ -22,6 +22,59 @@ class Writer(Protocol):
 
     def add(self, row: Row) -> None:
         """Write a row; a missing value is null."""
+
+
+LARGEST_FILE = 32 * 2**20
+"""Bytes from which on a Parquet file is followed by another. Whoever streams one fetches it ahead
+as a whole, so the memory of readers grows with the largest file. Measured with `datasets` 5.2 and
+300,000 rows: 884 MiB in one file of 239 MB, 441 MiB in ten files, as in one of the ten alone."""
+LOOK_EVERY = 1000
+"""Rows between two looks at how large a file is."""
+
+
+class Files:
+    """The files of one part of the data: one, and where Parquet grows large, several."""
+
+    def __init__(
+        self, folder: Path, name: str, columns: Mapping[str, Column], *, may_be_several: bool
+    ) -> None:
+        """Begin the first file.
+
+        Args:
+            folder: Where.
+            name: Of the first file; the further ones have a number behind its stem.
+            columns: Of each.
+            may_be_several: False where the name of a single file is all that readers get.
+        """
+        self.names: list[str] = []
+        self._first = Path(name)
+        self._folder, self._columns = folder, columns
+        self._several = may_be_several and self._first.suffix == ".parquet"
+        self._open = ExitStack()
+        self._rows = 0
+        self._next()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def add(self, row: Row) -> None:
+        """Write a row; a missing value is null."""
+        if self._several and self._rows and self._rows % LOOK_EVERY == 0:
+            path = self._folder / self.names[-1]
+            if path.stat().st_size >= LARGEST_FILE:
+                self._open.close()
+                self._next()
+        self._writer.add(row)
+        self._rows += 1
+
+    def _next(self) -> None:
+        number = f"-{len(self.names) + 1}" if self.names else ""
+        self.names.append(f"{self._first.stem}{number}.parquet" if number else str(self._first))
+        file = row_file(self._folder / self.names[-1], self._columns)
+        self._writer: Writer = self._open.enter_context(file)
 
 
 @contextmanager

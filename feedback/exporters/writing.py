@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 from feedback.exporters.card import Background, dataset_card, in_words
-from feedback.exporters.files import Writer, row_file
+from feedback.exporters.files import Files
 from feedback.exporters.parts import Part
 from feedback.exporters.source import Source
 from feedback.exporters.table import ExportConfig, Table
@@ -87,22 +88,25 @@ def write_export(
             raise InvalidOption(
                 "output", f"the format {recipe.name!r} is several files; name a folder", only_file
             )
-        names: dict[Split, str] = {}
-        with ExitStack() as files:
-            writers: dict[Split, Writer] = {}
+        written_files: dict[Split, Files] = {}
+        with ExitStack() as opened:
             for split, row in table.rows(left_out):
-                if split not in writers:
-                    if only_file and names:
+                if split not in written_files:
+                    if only_file and written_files:
                         raise InvalidOption(
                             "split",
-                            f"there are rows of {next(iter(names))} and {split}; name the part"
-                            " that is wanted, or a folder for all",
+                            f"there are rows of {next(iter(written_files))} and {split}; name the"
+                            " part that is wanted, or a folder for all",
                             None,
                         )
-                    names[split] = only_file or f"{split}.{config.file_type}"
-                    file = row_file(partial / names[split], table.columns)
-                    writers[split] = files.enter_context(file)
-                writers[split].add(row)
+                    files = Files(
+                        partial,
+                        only_file or f"{split}.{config.file_type}",
+                        table.columns,
+                        may_be_several=not only_file and table.beside is None,
+                    )
+                    written_files[split] = opened.enter_context(files)
+                written_files[split].add(row)
                 written[split] += 1
         if source.excluded:
             left_out["excluded annotators"] = len(source.excluded)
@@ -114,8 +118,9 @@ def write_export(
                 " annotate some tasks or import some judgements first."
             )
         no_place = tuple(str(part) for part in Part if part in table.lacks & source.met)
-        names = {split: names[split] for split in Split if split in names}
-        beside = table.beside(names) if table.beside is not None else {}
+        names = {split: written_files[split].names for split in Split if split in written_files}
+        alone = {split: name for split, (name, *_) in names.items()}
+        beside = table.beside(alone) if table.beside is not None else {}
         for name, text in beside.items():
             (partial / name).write_text(text, encoding="utf-8")
         simulated = project.simulated or Kind.SIMULATED in source.raters
@@ -138,7 +143,7 @@ def write_export(
     return ExportReport(
         format=recipe.name,
         folder=folder,
-        files=tuple(folder / name for name in (*names.values(), *beside, CARD)),
+        files=tuple(folder / name for name in (*chain(*names.values()), *beside, CARD)),
         rows={split: written[split] for split in Split},
         left_out={what: number for what, number in left_out.items() if number},
         no_place=no_place,

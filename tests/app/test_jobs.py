@@ -115,7 +115,7 @@ def test_a_reward_model_starts_from_whole_weights(workshop: Workshop, now: datet
 
 
 def test_every_recipe_has_a_closed_configuration() -> None:
-    alone = {kind: [kind] for kind in ("ablation", "sample", "study")}
+    alone = {kind: [kind] for kind in ("ablation", "sample", "export", "study")}
     kinds = {"reward": REWARDS, "policy": POLICIES, **alone, "argilla": ARGILLA}
     assert tuple(kinds) == KINDS
     for kind, recipes in kinds.items():

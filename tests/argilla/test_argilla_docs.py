@@ -60,6 +60,7 @@ def test_every_example_works(
     # No model is trained for this; `suggestion` and the push itself are tested beside.
     suggesting = Suggesting(model="combined-1", gaps=lambda pairs: [1.0] * len(pairs))
     monkeypatch.setattr("app.in_argilla._suggesting", lambda *_: suggesting)
+    monkeypatch.setattr("app.queue.reward_folder", lambda *_: tmp_path)
     person = team.join()
     told: dict[str, str] = {}
     for words in COMMANDS:

@@ -13,7 +13,7 @@ import datasets
 import pytest
 from exported_rows import rows
 
-from feedback.exporters import EXPORTERS, export
+from feedback.exporters import EXPORTERS, ExportReport, export, files
 from storage.annotators import add_annotator
 from storage.database import Database
 from storage.errors import InvalidOption, NotFound, TooLittleData
@@ -235,6 +235,39 @@ def test_datasets_opens_every_export(
         assert {split: len(part) for split, part in opened.items()} == written
         for split, part in opened.items():
             assert all(split_of(as_messages(asked(row))) == split for row in part)
+
+
+@pytest.mark.parametrize("name", list(EXPORTERS))
+def test_large_parquet_files_are_several_that_open_as_one(
+    *,
+    name: str,
+    database: Database,
+    uneven_project: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    now: datetime,
+) -> None:
+    def written(folder: str, file_type: str) -> ExportReport:
+        place = tmp_path / folder
+        return export(database, uneven_project, name, folder=place, file_type=file_type, now=now)
+
+    whole = rows(written("whole", "parquet"))
+    monkeypatch.setattr(files, "LARGEST_FILE", 1)
+    monkeypatch.setattr(files, "LOOK_EVERY", 3)
+    report = written("several", "parquet")
+    part = max(report.rows, key=lambda split: report.rows[split])
+    number = report.rows[part]
+    assert number > 3
+    expected = [f"{part}.parquet"]
+    if not name.startswith("llamafactory"):  # its dataset_info.json names one file for each part
+        expected += [f"{part}-{place}.parquet" for place in range(2, -(-number // 3) + 1)]
+    assert [path.name for path in report.files if path.name.startswith(part)] == expected
+    assert rows(report) == whole
+    opened = datasets.load_dataset(str(report.folder), cache_dir=str(tmp_path / "cache"))
+    assert len(opened[part]) == number
+    # Lines need not be fetched whole, so they stay together.
+    lines = written("lines", "jsonl").files
+    assert [path.name for path in lines if path.name.startswith(part)] == [f"{part}.jsonl"]
 
 
 def asked(row: dict[str, Any]) -> Any:

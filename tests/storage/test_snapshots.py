@@ -309,7 +309,7 @@ class TestDamage:
         def refuse(path: Path) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(files, "_bring_to_disk", refuse)
+        monkeypatch.setattr(files, "bring_to_disk", refuse)
         with pytest.raises(StorageFailed, match="the disk is full"):
             write_snapshot(tmp_path / "a", [comparison()], [])
         assert list(tmp_path.iterdir()) == []
