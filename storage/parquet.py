@@ -57,6 +57,8 @@ class RowWriter:
         )
         self._file = parquet.ParquetWriter(path, self._schema)
         self._waiting: list[dict[str, Any]] = []
+        self.size = 0
+        """Bytes of the rows written so far, as they are in memory."""
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +75,9 @@ class RowWriter:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._file.write_table(pa.Table.from_pylist(self._waiting, schema=self._schema))
+            table = pa.Table.from_pylist(self._waiting, schema=self._schema)
+            self._file.write_table(table)
+            self.size += table.nbytes
             self._waiting.clear()
 
 

@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 class Writer(Protocol):
     """What takes one row after the other."""
 
+    size: int
+    """Bytes of the rows so far, as they are in memory; 0 where nobody counts them."""
+
     def add(self, row: Row) -> None:
         """Write a row; a missing value is null."""
 
 
-LARGEST_FILE = 32 * 2**20
-"""Bytes from which on a Parquet file is followed by another. Whoever streams one fetches it ahead
-as a whole, so the memory of readers grows with the largest file. Measured with `datasets` 5.2 and
-300,000 rows: 884 MiB in one file of 239 MB, 441 MiB in ten files, as in one of the ten alone."""
-LOOK_EVERY = 1000
-"""Rows between two looks at how large a file is."""
+LARGEST_FILE = 64 * 2**20
+"""Bytes of rows, as they are in memory, from which on a Parquet file is followed by another.
+Whoever streams a file fetches and unpacks it ahead, so the memory of readers grows with the largest
+one. Measured with `datasets` 5.2 and 300,000 rows: 884 MiB for one file of 239 MB, 441 MiB for ten
+files, as for one of the ten alone."""
 
 
 class Files:
@@ -51,7 +53,6 @@ class Files:
         self._folder, self._columns = folder, columns
         self._several = may_be_several and self._first.suffix == ".parquet"
         self._open = ExitStack()
-        self._rows = 0
         self._next()
 
     def __enter__(self) -> Self:
@@ -62,13 +63,10 @@ class Files:
 
     def add(self, row: Row) -> None:
         """Write a row; a missing value is null."""
-        if self._several and self._rows and self._rows % LOOK_EVERY == 0:
-            path = self._folder / self.names[-1]
-            if path.stat().st_size >= LARGEST_FILE:
-                self._open.close()
-                self._next()
+        if self._several and self._writer.size >= LARGEST_FILE:
+            self._open.close()
+            self._next()
         self._writer.add(row)
-        self._rows += 1
 
     def _next(self) -> None:
         number = f"-{len(self.names) + 1}" if self.names else ""
@@ -120,6 +118,8 @@ def _text(path: Path) -> Iterator[IO[str]]:
 class _Lines:
     """One JSON object a line, with the same fields in each."""
 
+    size = 0
+
     def __init__(self, file: IO[str], columns: Mapping[str, Column]) -> None:
         self._file, self._names = file, list(columns)
 
@@ -130,6 +130,8 @@ class _Lines:
 
 class _Array:
     """One JSON array, an object a line."""
+
+    size = 0
 
     def __init__(self, file: IO[str], columns: Mapping[str, Column]) -> None:
         self._file, self._names, self._between = file, list(columns), "[\n"
@@ -145,6 +147,8 @@ class _Array:
 
 class _Csv:
     """Comma-separated values with a head; lists and records as JSON text, null as nothing."""
+
+    size = 0
 
     def __init__(self, file: IO[str], columns: Mapping[str, Column]) -> None:
         self._file = csv.writer(file, lineterminator="\n")

@@ -13,12 +13,13 @@ import datasets
 import pytest
 from exported_rows import rows
 
-from feedback.exporters import EXPORTERS, ExportReport, export, files
+from feedback.exporters import EXPORTERS, ExportReport, export, export_file, files
 from storage.annotators import add_annotator
 from storage.database import Database
 from storage.errors import InvalidOption, NotFound, TooLittleData
 from storage.judgements import record_imported
 from storage.projects import ensure_project, set_collecting
+from storage.parquet import read_rows
 from storage.prompts import add_prompts, add_responses, prompts, responses
 from storage.records import (
     Collecting,
@@ -253,7 +254,7 @@ def test_large_parquet_files_are_several_that_open_as_one(
 
     whole = rows(written("whole", "parquet"))
     monkeypatch.setattr(files, "LARGEST_FILE", 1)
-    monkeypatch.setattr(files, "LOOK_EVERY", 3)
+    monkeypatch.setattr("storage.parquet.ROWS_AT_ONCE", 3)
     report = written("several", "parquet")
     part = max(report.rows, key=lambda split: report.rows[split])
     number = report.rows[part]
@@ -265,7 +266,12 @@ def test_large_parquet_files_are_several_that_open_as_one(
     assert rows(report) == whole
     opened = datasets.load_dataset(str(report.folder), cache_dir=str(tmp_path / "cache"))
     assert len(opened[part]) == number
-    # Lines need not be fetched whole, so they stay together.
+    # Who names one file gets one; and lines need not be fetched whole, so they stay together.
+    if not name.startswith("llamafactory"):
+        alone = tmp_path / "alone.parquet"
+        options = {"split": str(part)}
+        export_file(database, uneven_project, name, path=alone, options=options, now=now)
+        assert len(list(read_rows(alone))) == number
     lines = written("lines", "jsonl").files
     assert [path.name for path in lines if path.name.startswith(part)] == [f"{part}.jsonl"]
 
