@@ -18,8 +18,8 @@ from storage.annotators import add_annotator
 from storage.database import Database
 from storage.errors import InvalidOption, NotFound, TooLittleData
 from storage.judgements import record_imported
-from storage.projects import ensure_project, set_collecting
 from storage.parquet import read_rows
+from storage.projects import ensure_project, set_collecting
 from storage.prompts import add_prompts, add_responses, prompts, responses
 from storage.records import (
     Collecting,
