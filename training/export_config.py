@@ -29,6 +29,6 @@ class ExportConfig(RecipeConfig):
         str,
         Field(
             pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$",
-            description="For the card, as the Hub abbreviates it: apache-2.0, ...",
+            description="For the card, as the Hub abbreviates it, such as apache-2.0",
         ),
     ] = "unknown"

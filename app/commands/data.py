@@ -119,7 +119,7 @@ def export(
         Literal["train", "validation", "test"] | None, Parameter(help="The only part to write.")
     ] = None,
     licence: Annotated[
-        str, Parameter(help="For the card, as the Hub abbreviates it: cc-by-4.0, ...")
+        str, Parameter(help="For the card, as the Hub abbreviates it, such as cc-by-4.0")
     ] = "unknown",
     option: Annotated[
         list[str] | None,

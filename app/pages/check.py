@@ -59,7 +59,7 @@ def draw(guard: Guard, page: gr.Blocks, settings: Settings) -> None:
                 elem_classes="t-drop",
             )
         sets = gr.File(
-            label="Evaluation sets whose prompts must not be in it, if any",
+            label="Evaluation sets to compare with, if any",
             file_types=FILE_TYPES,
             file_count="multiple",
             height=132,
