@@ -33,7 +33,9 @@ Precision = Annotated[
         " policy."
     ),
 ]
-Licence = Annotated[str, Parameter(help="For the card, as the Hub abbreviates it, such as apache-2.0")]
+Licence = Annotated[
+    str, Parameter(help="For the card, as the Hub abbreviates it, such as apache-2.0")
+]
 
 
 def export(

@@ -35,7 +35,7 @@ class ExportConfig(RecipeConfig):
     licence: str = Field(
         default="unknown",
         pattern=r"^[a-z0-9][a-z0-9.+-]{0,60}$",
-        description="Licence of the data for the card, as the Hub abbreviates it, such as cc-by-4.0",
+        description="Licence, for the card, as the Hub abbreviates it, such as cc-by-4.0",
     )
 
 
