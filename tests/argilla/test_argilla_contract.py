@@ -482,6 +482,8 @@ def test_a_restart_loses_nothing(
 ) -> None:
     why, _ = pairs.fill("why", "how")
     ann.submit(why, ANSWER)
+    # A message that is on its way when the worker is stopped may be lost; pulling finds it.
+    listener.wait_for(1)
     before = pairs.records()
     pairs.team.server.stop()
     with pytest.raises(httpx.ConnectError):
