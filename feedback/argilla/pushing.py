@@ -111,7 +111,7 @@ def push(
         workspace: Where to; it is made when there is none.
         suggesting: What suggests a preference, also for records that are there already and that
             nobody has answered.
-        progress: Told the records sent.
+        progress: Told the records that are there, of all that are to be.
 
     Raises:
         TooLittleData: The project has no task that wants a judgement.
@@ -147,7 +147,9 @@ def push(
         fresh = [one for one in found if one.id not in known]
         # The server cannot write a record again that somebody discarded without a word.
         open_there = [one for one in found if one.id in known - answered]
-        for batch in in_batches([*fresh, *(open_there if suggesting else ())], RECORDS_AT_ONCE):
+        wanting = [*fresh, *(open_there if suggesting else ())]
+        done += len(found) - len(wanting)
+        for batch in in_batches(wanting, RECORDS_AT_ONCE):
             records = list(_records(database, batch, project, suggesting))
             with telling(server.url), _quiet():
                 dataset.records.log(records, batch_size=len(records))
