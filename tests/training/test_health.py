@@ -189,6 +189,73 @@ def test_what_is_watched_may_move(gold: list[float], reward: list[float], error:
     assert not findings(looks(gold=gold, reward=reward, error=[error] * len(gold)), CONFIG)
 
 
+def test_no_better_than_its_start() -> None:
+    # Mean of the last three looks: (-0.59 - 0.49 - 0.37) / 3 = -0.483.
+    gold, reward = [-0.31, 0.15, -0.04, -0.59, -0.49, -0.37], [-0.4, -0.2, -0.5, -0.6, -0.5, -0.2]
+    found = only("no_better", looks(gold=gold, reward=reward, error=[0.18] * 6))
+    assert (found.about, found.grave) == ("gold", False)
+    assert found.title == "No better than its start, by what gold says"
+    assert found.seen == (
+        "On the held-out prompts, gold was -0.31 at the start and is -0.48 over the last 3 looks;"
+        " the standard error of a look is 0.18."
+    )
+    assert "did not rise there either" in found.meaning
+    assert found.remedy == (
+        "Have some of these answers judged and train the reward models again, or raise episodes"
+        " from 16 to 32, or set keep from last to best."
+    )
+
+
+def test_worse_than_its_start() -> None:
+    # 0.29 lower: more than three errors of 0.06, and what is learned from rose from 0 to 0.5.
+    gold, reward = [0.3, 0.0, 0.05, 0.0, -0.02], [0, 0.1, 0.4, 0.5, 0.6]
+    kept = with_options(watch=("gold",), keep="best")
+    found = only("no_better", looks(gold=gold, reward=reward, error=[0.06] * 5), kept)
+    assert found.grave
+    assert found.title == "Worse than its start, by what gold says"
+    assert "pay for what gold does not call better" in found.meaning
+    assert found.remedy == (
+        "Have some of these answers judged and train the reward models again, or raise"
+        " kl_coefficient from 0.05 to 0.1."
+    )
+    unclear = only("no_better", looks(gold=gold, reward=reward, error=[0.1] * 5))
+    assert not unclear.grave
+
+
+@pytest.mark.parametrize(
+    "gold",
+    [[0.0, -0.5, -0.5, 0.1, 0.5], [0.5, 0.4, 0.3, 0.2]],
+    ids=["slow to begin", "few looks"],
+)
+def test_a_slow_start_is_no_alarm(gold: list[float]) -> None:
+    assert not findings(looks(gold=gold, error=[0.3] * len(gold)), CONFIG)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=5, max_size=12), st.floats(-5, 5))
+@settings(deadline=None)
+def test_only_the_difference_to_the_start_counts(gold: list[float], shift: float) -> None:
+    now, start = sum(gold[-3:]) / 3, gold[0]
+    told = list(RULES["no_better"](looks(gold=gold), CONFIG))
+    if abs(now - start) > 1e-9:
+        assert bool(told) == (now < start)
+        moved = looks(gold=[value + shift for value in gold])
+        assert bool(list(RULES["no_better"](moved, CONFIG))) == bool(told)
+
+
+def test_a_reward_that_does_not_rise() -> None:
+    still = [0.2, 0.0, 0.1, 0.3, -0.1, *[0.5] * 35, *[0.0, 0.1] * 5]
+    found = only("reward_not_rising", a_run(50, reward=still))
+    assert found.seen == (
+        "It was +0.10 over the first 5 steps and is +0.05 over the last 10 of 50."
+    )
+    assert found.remedy == (
+        "Raise episodes from 16 to 32, or raise learning_rate from 0.0002 to 0.0004, or lower"
+        " kl_coefficient from 0.05 to 0.025."
+    )
+    assert not findings(a_run(49, reward=[*still[:30], *still[-19:]]), CONFIG)
+    assert not findings(a_run(50, reward=[*still[:-1], 0.7]), CONFIG)
+
+
 def test_many_clipped_updates() -> None:
     found = only("much_clipped", a_run(10, clip_fraction=0.45))
     assert found.seen.startswith("The gradient of 45% of the tokens was cut off")

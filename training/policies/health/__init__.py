@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from training.policies.health.answers import (
     answers_cut,
     length_drift,
+    no_better,
     no_spread,
     over_optimised,
     repeated_text,
+    reward_not_rising,
     rewards_apart,
 )
 from training.policies.health.finding import Finding
@@ -41,6 +43,7 @@ RULES: dict[str, Rule] = {
         negative_kl,
         ratio_off,
         over_optimised,
+        no_better,
         entropy_collapsed,
         repeated_text,
         length_drift,
@@ -48,6 +51,7 @@ RULES: dict[str, Rule] = {
         rewards_apart,
         much_clipped,
         hardly_moves,
+        reward_not_rising,
         value_not_learning,
         answers_cut,
         no_spread,

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from training.policies.health.finding import Finding, changed, either
 from training.policies.health.history import (
+    FIRST,
     HELD_OUT_REWARD,
+    PATIENCE,
     RECENT,
     WATCHED,
     WATCHED_ERROR,
@@ -20,6 +22,8 @@ from training.policies.reward_options import short
 if TYPE_CHECKING:
     from training.policies.config import PPOConfig
 
+LOOKS = 3
+"""Looks at held-out prompts that make a mean; one alone may be lucky."""
 DROP = 0.1
 """Standard deviations of a watched reward; less is nothing that anybody would see."""
 APART = 0.3
@@ -74,6 +78,63 @@ def over_optimised(history: History, config: PPOConfig) -> Iterator[Finding]:
                     changed(config, "kl_target", 0.5),
                 ),
             )
+
+
+def no_better(history: History, config: PPOConfig) -> Iterator[Finding]:
+    """After two looks to learn in and three more, what is watched is no higher than at the start.
+
+    The prompts and the random numbers of all looks are the same, so that the figures compare.
+    """
+    learned = [value for _, value in history.points.get(HELD_OUT_REWARD, ())]
+    for name in history.after_prefix(WATCHED):
+        looks = [value for _, value in history.points[WATCHED + name]]
+        if len(looks) < 2 + LOOKS or (now := fmean(looks[-LOOKS:])) > (start := looks[0]):
+            continue
+        error = fmean([value for _, value in history.points.get(WATCHED_ERROR + name, ((0, 0.0),))])
+        worse = start - now > max(DROP, 3 * error)
+        rose = bool(learned) and fmean(learned[-LOOKS:]) > learned[0]
+        yield Finding(
+            rule="no_better",
+            about=name,
+            grave=worse,
+            title=f"{'Worse' if worse else 'No better'} than its start, by what {name} says",
+            seen=f"On the held-out prompts, {name} was {start:+.2f} at the start and is {now:+.2f}"
+            f" over the last {LOOKS} looks; the standard error of a look is {error:.2f}.",
+            meaning=(
+                f"The rewards that are learned from rose there, so they pay for what {name} does"
+                " not call better."
+                if rose
+                else "The rewards that are learned from did not rise there either: what earns more"
+                " in training does not carry over to other prompts."
+            ),
+            remedy=either(
+                "have some of these answers judged and train the reward models again",
+                changed(config, "kl_coefficient", 2, from_zero=0.05)
+                if rose
+                else changed(config, "episodes", 2),
+                "" if config.keep == "best" else "set keep from last to best",
+            ),
+        )
+
+
+def reward_not_rising(history: History, config: PPOConfig) -> Iterator[Finding]:
+    """In training itself nothing has been gained, and there was time for it."""
+    change = history.change("reward")
+    if change and history.steps() >= PATIENCE and change.by <= 0:
+        yield Finding(
+            rule="reward_not_rising",
+            grave=False,
+            title="The reward has not risen",
+            seen=f"It was {change.start:+.2f} over the first {FIRST} steps and is {change.now:+.2f}"
+            f" over the last {RECENT} of {history.steps()}.",
+            meaning="So far this policy is no better than its start: steps are too small, or the"
+            " rewards are too noisy to learn from with so few answers in a step.",
+            remedy=either(
+                changed(config, "episodes", 2),
+                changed(config, "learning_rate", 2, from_zero=2e-4),
+                changed(config, "kl_coefficient", 0.5),
+            ),
+        )
 
 
 def rewards_apart(history: History, config: PPOConfig) -> Iterator[Finding]:

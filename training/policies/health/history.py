@@ -11,6 +11,9 @@ from typing import Self
 
 FIRST, RECENT, LONG = 5, 10, 20
 """Steps that say how a run began, how it goes now, and whether that has lasted."""
+PATIENCE = 50
+"""Steps in which a run should have learned something. A value head begins at 0 and warms up: runs
+whose reward rises well can have one that is worse than a constant in their first forty steps."""
 WATCHED, WATCHED_ERROR, HELD_OUT_REWARD = "watched/", "watched_error/", "held_out_reward"
 """Metrics of the looks at held-out prompts: what each watched reward model says of the answers, the
 standard error of that, and what the rewards that are learned from say of the same answers."""

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from training.policies.health.finding import Finding, changed, either
-from training.policies.health.history import LONG, RECENT, History, mean_and_error
+from training.policies.health.history import LONG, PATIENCE, RECENT, History, mean_and_error
 
 if TYPE_CHECKING:
     from training.policies.config import PPOConfig
@@ -30,9 +30,6 @@ UNMOVED = 1e-6
 UNEXPLAINED = 0.05
 """Of the returns' variance: 0 is what predicting a constant explains, and less is worse (the
 docstring of `explained_variance` in openai/baselines)."""
-PATIENCE = 50
-"""Steps until a value head should have learned something: it begins at 0 and warms up, and runs
-whose reward rises well can have one that is worse than a constant in their first forty steps."""
 
 
 def negative_kl(history: History, config: PPOConfig) -> Iterator[Finding]:
