@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 Start = Annotated[
     str, Field(min_length=1, description="Model to start from: a Hugging Face name or a policy")
@@ -12,6 +12,23 @@ Start = Annotated[
 Rank = Annotated[
     int, Field(ge=0, le=512, description="Rank of the LoRA adapter; 0 trains every weight")
 ]
+
+
+def _adapter_only(generator: str, info: ValidationInfo) -> str:
+    if generator == "vllm" and info.data.get("rank") == 0:
+        raise ValueError("vLLM follows an adapter, and rank 0 has none; choose transformers")
+    return generator
+
+
+Generator = Annotated[
+    Literal["transformers", "vllm"],
+    Field(
+        description="What writes answers: transformers, where the policy learns, or vllm, in an"
+        " environment of its own (docs/vllm.md)"
+    ),
+    AfterValidator(_adapter_only),
+]
+"""Below `rank` in a configuration."""
 Layers = Annotated[
     int | None,
     Field(ge=1, description="Train at most this many top layers, faster; empty trains all"),

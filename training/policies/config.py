@@ -12,6 +12,7 @@ from training.options import (
     BatchTokens,
     CheckpointEvery,
     FinetuningRate,
+    Generator,
     Layers,
     MaxNewTokens,
     MaxTokens,
@@ -171,6 +172,7 @@ class PPOConfig(RecipeConfig):
     ] = False
     rank: Rank = 16
     layers: Layers = None
+    generator: Generator = "transformers"
     batch_tokens: PolicyBatchTokens = 4096
     checkpoint_every: CheckpointEvery = 10
     probe_every: Annotated[

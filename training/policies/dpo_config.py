@@ -11,6 +11,7 @@ from training.options import (
     BatchTokens,
     CheckpointEvery,
     FinetuningRate,
+    Generator,
     Layers,
     MaxNewTokens,
     MaxTokens,
@@ -97,6 +98,7 @@ class InRounds(RecipeConfig):
     ] = 1
     rank: Rank = 16
     layers: Layers = None
+    generator: Generator = "transformers"
     batch_tokens: BatchTokens = 4096
     checkpoint_every: CheckpointEvery = 50
     seed: Seed = 0

@@ -22,6 +22,7 @@ from training.policies.rounds import Config, Learn, Rounds
 from training.policies.sources import open_sources
 from training.policies.student import Student
 from training.policies.trl_training import claim
+from training.policies.vllm_generator import generator_of
 from training.sampling import encode_prompts
 
 
@@ -134,26 +135,29 @@ def train(
     )
     found = kept.newest(checkpoints)
     claim(checkpoints, identity, output, resumed=found is not None)
-    rounds = Rounds(
-        config=config,
-        learn=method.learn,
-        student=student,
-        writer=Writer(
-            opened.tokenizer,
-            prompts,
-            encoded,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            batch_tokens=config.batch_tokens,
-            seed=config.seed,
-        ),
-        mixer=mixer,
-        checkpoints=checkpoints,
-        progress=progress,
-    )
-    if found is not None:
-        rounds.resume(*found)
-    rounds.run()
+    folder = checkpoints / "vllm"
+    with generator_of(config, opened, encoded, folder=folder, progress=progress) as generator:
+        rounds = Rounds(
+            config=config,
+            learn=method.learn,
+            student=student,
+            writer=Writer(
+                opened.tokenizer,
+                prompts,
+                encoded,
+                max_new_tokens=config.max_new_tokens,
+                temperature=config.temperature,
+                batch_tokens=config.batch_tokens,
+                seed=config.seed,
+                generator=generator,
+            ),
+            mixer=mixer,
+            checkpoints=checkpoints,
+            progress=progress,
+        )
+        if found is not None:
+            rounds.resume(*found)
+        rounds.run()
 
     metrics = rounds.final_metrics()
     write_policy(

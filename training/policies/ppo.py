@@ -25,6 +25,7 @@ from training.policies.mixer import RewardMixer, Scorer
 from training.policies.rollouts import Writer
 from training.policies.sources import open_sources
 from training.policies.trainer import Trainer
+from training.policies.vllm_generator import generator_of
 from training.policies.watching import Watch, held_out
 from training.processes import Processes, accelerator_on
 from training.sampling import encode_prompts, open_policy
@@ -142,29 +143,38 @@ def train(
     actor = actor_on(opened.model)
     if accelerator.distributed_type == DistributedType.FSDP:
         actor.spread()
-    writer = Writer(
-        opened.tokenizer,
-        prompts,
+    with generator_of(
+        config,
+        opened,
         encoded,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        batch_tokens=config.batch_tokens,
-        seed=config.seed,
-        processes=processes,
-    )
-    trainer = Trainer(
-        config=config,
-        learner=Learner(actor, config, pad=opened.tokenizer.pad_token_id, processes=processes),
-        writer=writer,
-        mixer=mixer,
-        checkpoints=checkpoints,
+        folder=checkpoints / "vllm",
         progress=progress,
-        watch=Watch(writer, mixer, watched, places) if config.watch else None,
-        processes=processes,
-    )
-    if found is not None:
-        trainer.resume(*found)
-    trainer.train()
+        processes=processes.number,
+    ) as generator:
+        writer = Writer(
+            opened.tokenizer,
+            prompts,
+            encoded,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            batch_tokens=config.batch_tokens,
+            seed=config.seed,
+            processes=processes,
+            generator=generator,
+        )
+        trainer = Trainer(
+            config=config,
+            learner=Learner(actor, config, pad=opened.tokenizer.pad_token_id, processes=processes),
+            writer=writer,
+            mixer=mixer,
+            checkpoints=checkpoints,
+            progress=progress,
+            watch=Watch(writer, mixer, watched, places) if config.watch else None,
+            processes=processes,
+        )
+        if found is not None:
+            trainer.resume(*found)
+        trainer.train()
 
     metrics = trainer.final_metrics()
     description = {

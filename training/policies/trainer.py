@@ -168,10 +168,10 @@ class Trainer:
             prompts=len(self.writer.prompts) - (len(self.watch.places) if self.watch else 0),
             seed=self.config.seed,
         )
-        with self.learner.actor.merged() as model:
-            rollout = self.writer.write(model, places, step=self.done)
-        written = time.perf_counter()
         try:
+            with self.learner.actor.merged() as model:
+                rollout = self.writer.write(model, places, step=self.done)
+            written = time.perf_counter()
             mixed = self.mixer.score(rollout.conversations, share=self._share())
         except TrainingFailed:
             # Nothing of this step was learned, so the run can go on from here when, say, a reward
