@@ -44,7 +44,7 @@ from training.policies.vllm_generator import VLLMGenerator
 from training.sampling import encode_prompts, open_policy
 
 PROMPTS = Path(__file__).parents[2] / "shared/data/prompts_alpaca_eval.jsonl.gz"
-RANK, TURNS, DRAWN = 16, 3, 2000
+RANK, TURNS, DRAWN = 16, 3, 400
 """Of the adapter; each side's turns; first tokens."""
 EXPECTED = 5
 """Times that a token must be expected to count alone."""

@@ -162,6 +162,8 @@ class VLLMGenerator:
         }
         if device.type == "cpu":
             options["enforce_eager"] = True  # compiling takes longer than it saves there
+            # A prompt read in parts has its seed's generator set back, which vLLM cannot do there.
+            options["enable_chunked_prefill"] = False
         else:
             options["gpu_memory_utilization"] = SHARE
         try:
