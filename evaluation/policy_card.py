@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evaluation.intervals import check_lengths, vector
+from evaluation.intervals import Estimate, check_lengths, vector
 from evaluation.length_control import length_controlled_win_rate
 from evaluation.statistics import win_rate
 from storage.errors import NoConvergence
@@ -33,8 +33,9 @@ def against_start(
 
     Returns:
         As JSON: `prompts`, their number; the mean `tokens` and `tokens_of_start`; and `judges`, by
-        name: the `win_rate`, with equal rewards as half a win, and `length_controlled`, None where
-        that cannot be told.
+        name: the `win_rate`, with equal rewards as half a win; `length_controlled`, None where that
+        cannot be told; and in words whether the policy `is` better than its start by more than
+        chance.
 
     Raises:
         TooLittleData: Fewer than two prompts.
@@ -47,7 +48,8 @@ def against_start(
         difference = vector(given) - vector(rewards_of_start[name])
         check_lengths(difference, ours)
         scores = (np.sign(difference) + 1) / 2
-        found: dict[str, Any] = {"win_rate": win_rate(scores, prompts).as_json()}
+        won = win_rate(scores, prompts)
+        found: dict[str, Any] = {"win_rate": won.as_json(), "is": _verdict(won)}
         try:
             controlled = length_controlled_win_rate(scores, ours - theirs, prompts)
             found["length_controlled"] = controlled.as_json()
@@ -60,3 +62,9 @@ def against_start(
         "tokens_of_start": float(theirs.mean()),
         "judges": judges,
     }
+
+
+def _verdict(won: Estimate) -> str:
+    if won.low > 0.5:
+        return "better than its start"
+    return "worse than its start" if won.high < 0.5 else "not shown to be better than its start"

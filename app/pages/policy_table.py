@@ -94,7 +94,8 @@ def _rows(model: Model, run: Job | None, visit: Visit, *, here: bool) -> list[tu
     for place_of, (judge, said) in enumerate(judges.items()):
         told = lines(
             interval(said["win_rate"], reference=0.5, reference_name="no difference"),
-            f"{judge}, {'learned from' if judge in learned else 'not learned from'}",
+            f"{judge}, {'learned from' if judge in learned else 'not learned from'}"
+            + (f": {said['is']}" if "is" in said else ""),
         )
         controlled = said["length_controlled"]
         # Said once; the rows beneath have only another judge.

@@ -72,6 +72,7 @@ def test_reward_models_compare_a_policy_with_its_start(
     readme = (tmp_path / "model/README.md").read_text()
     assert "9 held-out prompts; mean length" in readme
     assert "| polite | " in readme
+    assert f" | {card['judges']['polite']['is']} |" in readme
     assert readme.startswith("---\nbase_model:")
     # Taken up again, a run whose policy is judged already does neither again.
     monkeypatch.setattr(policy_judging, "judge_policy", lambda *_, **__: pytest.fail("again"))
@@ -143,7 +144,12 @@ def test_policies_stand_beside_each_other_with_what_they_gained_and_cost() -> No
         "tokens": 40.0,
         "tokens_of_start": 60.0,
         "judges": {
-            "helpful": {"win_rate": estimate(0.7), "length_controlled": estimate(0.6)},
+            "helpful": {
+                "win_rate": estimate(0.7),
+                "length_controlled": estimate(0.6),
+                "is": "better than its start",
+            },
+            # From before cards said in words what a policy is.
             "<b>gold</b>": {"win_rate": estimate(0.55), "length_controlled": None},
         },
     }
@@ -161,8 +167,8 @@ def test_policies_stand_beside_each_other_with_what_they_gained_and_cost() -> No
     text = drawn(judged, a_policy("sft-1", response_length=31.0), runs={run.id: run})
     for words in ("-0.10 → +0.80", "5.6", "60 → 40", "70 %", "60 to 80", "12 min 00 s", ">31<"):
         assert words in text, words
-    assert "helpful, learned from" in text
-    assert "&lt;b&gt;gold&lt;/b&gt;, not learned from" in text
+    assert "helpful, learned from: better than its start<" in text
+    assert "&lt;b&gt;gold&lt;/b&gt;, not learned from<" in text
     assert text.count("12 min") == 1
     refused = a_policy("dpo-1", against_start={"refused": "Too long."})
     assert "Too long." in drawn(refused)

@@ -28,6 +28,21 @@ def test_wins_ties_and_lengths_by_hand() -> None:
     # Whoever loses everywhere loses at any length, and how surely, nobody can say.
     assert other["win_rate"]["value"] == 0
     assert other["length_controlled"] is None
+    assert gold["is"] == "not shown to be better than its start"
+
+
+def test_only_an_interval_on_one_side_of_a_half_is_a_verdict() -> None:
+    # Of 40 prompts 30 are won: 0.75, and 1.96 standard errors of 0.069 do not reach 0.5.
+    won = [1.0] * 30 + [-1.0] * 10
+    for sign, verdict in ((1, "better than its start"), (-1, "worse than its start")):
+        card = against_start(
+            {"gold": [sign * reward for reward in won]},
+            {"gold": [0.0] * 40},
+            tokens=[10, 20] * 20,
+            tokens_of_start=[20, 10] * 20,
+            prompts=range(40),
+        )
+        assert card["judges"]["gold"]["is"] == verdict
 
 
 def test_answers_that_do_not_belong_together_are_refused() -> None:

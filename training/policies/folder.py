@@ -90,6 +90,7 @@ def compared(card: Mapping[str, Any]) -> str:
         return f"Not compared: {card['refused']}"
     rows = [
         f"| {name} | {_percent(said['win_rate'])} | {_percent(said['length_controlled'])} |"
+        f" {said.get('is', '')} |"
         for name, said in card["judges"].items()
     ]
     lead = (
@@ -97,7 +98,7 @@ def compared(card: Mapping[str, Any]) -> str:
         f" before, {card['tokens']:.0f} after. How often a reward model finds its answer better"
         " than that of its start, with 95 % intervals:"
     )
-    head = ["| judge | wins | wins at equal length |", "|---|---|---|"]
+    head = ["| judge | wins | wins at equal length | the policy is |", "|---|---|---|---|"]
     return "\n".join([lead, "", *head, *rows])
 
 
