@@ -38,8 +38,8 @@ from gain.halves import Halves, halve
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from evaluation.intervals import clustered_mean  # noqa: E402
 from evaluation.length_control import length_controlled_win_rate  # noqa: E402
+from evaluation.policy_card import mean_gain  # noqa: E402
 from evaluation.statistics import win_rate  # noqa: E402
 from storage.errors import NoConvergence  # noqa: E402
 from storage.records import Message  # noqa: E402
@@ -185,7 +185,7 @@ class Workshop:
         return {
             "win_rate": win_rate(scores, prompts).as_json(),
             "length_controlled": controlled,
-            "gold_gain": _gain(rewards - others, prompts),
+            "gold_gain": mean_gain(rewards - others, prompts).as_json(),
             "tokens": float(np.mean(one["tokens"])),
             "tokens_of_start": float(np.mean(other["tokens"])),
             "finished": float(np.mean(one["finished"])),
@@ -291,14 +291,6 @@ class Workshop:
             for step, one in sorted(said.items())
             if WATCHED in one
         ]
-
-
-def _gain(differences: np.ndarray, prompts: np.ndarray) -> dict[str, float | int]:
-    """The mean of differences in reward, which no scale bounds but what was seen."""
-    farthest = float(np.abs(differences).max()) or 1.0
-    return clustered_mean(
-        differences, prompts, what="A gain in reward", bounds=(-farthest, farthest)
-    ).as_json()
 
 
 NOTES = "progress.jsonl"

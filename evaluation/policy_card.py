@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evaluation.intervals import Estimate, check_lengths, vector
+from evaluation.intervals import Estimate, check_lengths, clustered_mean, vector
 from evaluation.length_control import length_controlled_win_rate
 from evaluation.statistics import win_rate
 from storage.errors import NoConvergence
@@ -34,8 +34,8 @@ def against_start(
     Returns:
         As JSON: `prompts`, their number; the mean `tokens` and `tokens_of_start`; and `judges`, by
         name: the `win_rate`, with equal rewards as half a win; `length_controlled`, None where that
-        cannot be told; and in words whether the policy `is` better than its start by more than
-        chance.
+        cannot be told; the mean `gain` in the judge's own unit; and in words whether the policy
+        `is` better than its start by more than chance.
 
     Raises:
         TooLittleData: Fewer than two prompts.
@@ -49,7 +49,12 @@ def against_start(
         check_lengths(difference, ours)
         scores = (np.sign(difference) + 1) / 2
         won = win_rate(scores, prompts)
-        found: dict[str, Any] = {"win_rate": won.as_json(), "is": _verdict(won)}
+        gain = mean_gain(difference, prompts)
+        found: dict[str, Any] = {
+            "win_rate": won.as_json(),
+            "gain": gain.as_json(),
+            "is": _verdict(won, gain),
+        }
         try:
             controlled = length_controlled_win_rate(scores, ours - theirs, prompts)
             found["length_controlled"] = controlled.as_json()
@@ -64,7 +69,27 @@ def against_start(
     }
 
 
-def _verdict(won: Estimate) -> str:
+def mean_gain(differences: ArrayLike, prompts: Sequence[Any]) -> Estimate:
+    """The mean of differences in reward, which no scale bounds but what was seen.
+
+    Args:
+        differences: Policy less start, in one unit, shape (n,).
+        prompts: Which prompt each belongs to, shape (n,).
+
+    Raises:
+        TooLittleData: Fewer than two prompts.
+        InvalidData: A difference is no number.
+    """
+    values = vector(differences)
+    farthest = float(np.abs(values).max()) or 1.0
+    return clustered_mean(values, prompts, what="A gain in reward", bounds=(-farthest, farthest))
+
+
+def _verdict(won: Estimate, gain: Estimate) -> str:
     if won.low > 0.5:
         return "better than its start"
-    return "worse than its start" if won.high < 0.5 else "not shown to be better than its start"
+    if won.high < 0.5:
+        return "worse than its start"
+    # It may lose much where it loses, and win little where it wins.
+    lower = ", and lower in mean reward" if gain.high < 0 else ""
+    return f"not shown to be better than its start{lower}"

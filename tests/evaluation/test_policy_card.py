@@ -45,6 +45,22 @@ def test_only_an_interval_on_one_side_of_a_half_is_a_verdict() -> None:
         assert card["judges"]["gold"]["is"] == verdict
 
 
+def test_a_policy_that_wins_little_and_loses_much_is_told() -> None:
+    # It wins every other prompt: 0.5. Mean (1 - 5) / 2 = -2, and its error 3 / sqrt(39) = 0.48.
+    card = against_start(
+        {"gold": [1.0, -5.0] * 20},
+        {"gold": [0.0] * 40},
+        tokens=[10, 20] * 20,
+        tokens_of_start=[20, 10] * 20,
+        prompts=range(40),
+    )
+    gold = card["judges"]["gold"]
+    assert gold["win_rate"]["value"] == 0.5
+    assert gold["gain"]["value"] == -2
+    assert gold["gain"]["high"] == pytest.approx(-2 + 2.0227 * 3 / np.sqrt(39), abs=1e-3)
+    assert gold["is"] == "not shown to be better than its start, and lower in mean reward"
+
+
 def test_answers_that_do_not_belong_together_are_refused() -> None:
     one = {"tokens": [1, 2], "tokens_of_start": [1, 2], "prompts": [0, 1]}
     with pytest.raises(ValueError, match="Columns of different lengths"):

@@ -48,7 +48,8 @@ class Generator(Protocol):
         """Continue every prompt until it ends itself or is `max_new_tokens` long.
 
         Args:
-            model: The policy in evaluation mode, any adapter folded into its weights.
+            model: The policy in evaluation mode, any adapter folded into its weights; the adapter's
+                own weights are still inside.
             prompts: Token ids, N rows.
             keys: What settles each row's random numbers.
             max_new_tokens: Of a continuation, its end token included.

@@ -19,7 +19,6 @@ def main() -> None:
     # vLLM and what it loads print; the replies keep the true standard output for themselves.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    # Read here and in this way only: a file object that reads ahead would be another reader.
     asked = iter(sys.stdin.readline, "")
     engine = _engine(json.loads(next(asked)))
     _say(replies, {"ready": True})

@@ -14,7 +14,6 @@ from training.policies.health.history import (
     PATIENCE,
     RECENT,
     WATCHED,
-    WATCHED_ERROR,
     History,
 )
 from training.policies.reward_options import short
@@ -61,7 +60,7 @@ def over_optimised(history: History, config: PPOConfig) -> Iterator[Finding]:
         ]
         step, best, then = max(pairs, key=lambda pair: pair[1])
         _, now, today = pairs[-1]
-        error = fmean([value for _, value in history.points.get(WATCHED_ERROR + name, ((0, 0.0),))])
+        error = history.error_of_looks(name)
         if best - now > max(DROP, 3 * error) and today > then:
             yield Finding(
                 rule="over_optimised",
@@ -90,7 +89,7 @@ def no_better(history: History, config: PPOConfig) -> Iterator[Finding]:
         looks = [value for _, value in history.points[WATCHED + name]]
         if len(looks) < 2 + LOOKS or (now := fmean(looks[-LOOKS:])) > (start := looks[0]):
             continue
-        error = fmean([value for _, value in history.points.get(WATCHED_ERROR + name, ((0, 0.0),))])
+        error = history.error_of_looks(name)
         worse = start - now > max(DROP, 3 * error)
         rose = bool(learned) and fmean(learned[-LOOKS:]) > learned[0]
         yield Finding(

@@ -89,6 +89,10 @@ class History:
                 said.setdefault(step, []).append(value)
         return [(step, fmean(values)) for step, values in said.items()]
 
+    def error_of_looks(self, name: str) -> float:
+        """Mean standard error of what a watched reward model says at a look; 0 if none is known."""
+        return fmean([value for _, value in self.points.get(WATCHED_ERROR + name, ((0, 0.0),))])
+
     def after_prefix(self, prefix: str) -> list[str]:
         """What follows `prefix` in the names of metrics that begin with it."""
         return sorted(name.removeprefix(prefix) for name in self.points if name.startswith(prefix))
